@@ -1,0 +1,64 @@
+"""The deployment the demo makes: camera → CNN → hub, in Azure's manifest format."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+CAMERA, CNN = "camera", "cnn"
+# A plant camera's rate, and one that two small cores keep up with.
+FRAMES_PER_SECOND = 25
+
+
+def deployment(camera_image: str, cnn_image: str) -> dict[str, Any]:
+    """Schema 1.1: two modules, two routes; the camera waits to be told to send."""
+    return {
+        "modulesContent": {
+            "$edgeAgent": {
+                "properties.desired": {
+                    "schemaVersion": "1.1",
+                    "runtime": {"type": "docker", "settings": {"minDockerVersion": "v1.25"}},
+                    "systemModules": {
+                        "edgeAgent": {
+                            "type": "docker",
+                            "settings": {"image": "skerry", "createOptions": "{}"},
+                        },
+                        "edgeHub": {
+                            "type": "docker",
+                            "status": "running",
+                            "restartPolicy": "always",
+                            "settings": {"image": "skerry", "createOptions": "{}"},
+                        },
+                    },
+                    "modules": {
+                        CNN: _module(cnn_image, startup_order=1),
+                        CAMERA: _module(camera_image, startup_order=2),
+                    },
+                }
+            },
+            "$edgeHub": {
+                "properties.desired": {
+                    "schemaVersion": "1.1",
+                    "routes": {
+                        "cameraToCnn": f"FROM /messages/modules/{CAMERA}/outputs/image "
+                        f'INTO BrokeredEndpoint("/modules/{CNN}/inputs/amlInput")',
+                        "cnnToHub": f"FROM /messages/modules/{CNN}/outputs/amlOutput INTO $upstream",
+                    },
+                    "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
+                }
+            },
+            CNN: {"properties.desired": {"topK": 3}},
+            CAMERA: {"properties.desired": {"framesPerSecond": FRAMES_PER_SECOND, "count": 0, "loop": True}},
+        }
+    }
+
+
+def _module(image: str, *, startup_order: int) -> dict[str, Any]:
+    return {
+        "type": "docker",
+        "version": "1.0",
+        "status": "running",
+        "restartPolicy": "always",
+        "startupOrder": startup_order,
+        "settings": {"image": image, "createOptions": json.dumps({})},
+    }

@@ -1,0 +1,215 @@
+"""``skerry edge``: give a device its identity, run it, look at it. Verbs follow ``iotedge``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from skerry.cli import output
+from skerry.cli.login import secret_from
+from skerry.clock import SystemClock
+from skerry.edge import main as runtime
+from skerry.edge.daemon.provisioning import provision as write_identity
+from skerry.edge.daemon.provisioning import read_settings
+from skerry.errors import NotFound, SkerryError, Unavailable
+from skerry.service.lifecycle import run_until_signal
+from skerry.service.log import configure
+
+DEFAULT_DIR = Path("skerry-edge")
+API_VERSION = "2022-08-03"
+MANAGEMENT_TIMEOUT_S = 30.0
+
+directory = click.option(
+    "--dir",
+    "data_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SKERRY_EDGE_DIR",
+    default=DEFAULT_DIR,
+    show_default=True,
+    help="The device's data folder.",
+)
+as_json = click.option("--output", "form", type=click.Choice(["table", "json"]), default="table")
+
+
+@click.group()
+def edge() -> None:
+    """Run a device: identity, modules, local messages."""
+
+
+@edge.command()
+@directory
+@click.option(
+    "--connection-string-file",
+    required=True,
+    help="File with the device's connection string; - reads standard input.",
+)
+@click.option("--hostname", help="Name by which modules reach this device; default: this machine's name.")
+@click.option("--hub-address", help="Connect here instead of to the HostName of the connection string.")
+@click.option("--hub-mqtt-port", type=int, default=8883, show_default=True)
+@click.option("--hub-https-port", type=int, default=443, show_default=True)
+@click.option("--hub-ca", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Port modules connect to.")
+@click.option("--https-port", type=int, default=443, show_default=True, help="For module calls; -1: off.")
+@click.option("--engine", type=click.Choice(["auto", "docker", "process"]), default="auto", show_default=True)
+@click.option("--images", type=click.Path(path_type=Path, file_okay=False), help="Folder of OCI layouts.")
+@click.option("--container-prefix", help="Goes before the names of this device's containers.")
+@click.option("--network", help="Docker network of the modules; default: azure-iot-edge.")
+@click.option("--force", is_flag=True, help="Replace another identity that is in the folder.")
+def provision(
+    data_dir: Path, connection_string_file: str, hub_ca: Path | None, force: bool, **given: Any
+) -> None:
+    """Write the device's identity and settings; needs no network."""
+    images = given.pop("images")
+    options = {name: value for name, value in given.items() if value is not None}
+    if images is not None:
+        options["images_dir"] = images.absolute()
+    done = write_identity(
+        data_dir, secret_from(connection_string_file), hub_ca=hub_ca, force=force, options=options
+    )
+    output.say(f"{done.identity.client_id} at {done.hub} provisioned in {data_dir}")
+    output.say(f"next: skerry edge run --dir {data_dir}")
+
+
+@edge.command()
+@directory
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--log-json", is_flag=True)
+def run(data_dir: Path, log_level: str, log_json: bool) -> None:
+    """Run daemon, agent and edge hub until SIGTERM."""
+    settings = read_settings(data_dir)
+    configure(log_level, json=log_json)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await runtime.run(settings, stop)
+
+    asyncio.run(run_until_signal(serve))
+
+
+@edge.command(name="list")
+@directory
+@as_json
+def list_modules(data_dir: Path, form: str) -> None:
+    """The modules of this device and their state."""
+    modules = asyncio.run(_get(data_dir, "/modules"))["modules"]
+    if form == "json":
+        output.dump(modules)
+        return
+    rows = [
+        (
+            module["name"],
+            module["status"]["runtimeStatus"]["status"],
+            _describe(module["status"]),
+            module["config"]["settings"]["image"],
+        )
+        for module in sorted(modules, key=lambda one: str(one["name"]))
+    ]
+    output.say(output.table(["NAME", "STATUS", "DESCRIPTION", "CONFIG"], rows))
+
+
+@edge.command()
+@directory
+def status(data_dir: Path) -> None:
+    """What the runtime knows of itself, as JSON: link to the hub, queues, counters."""
+    output.dump(asyncio.run(_get(data_dir, "/status")))
+
+
+@edge.command()
+@directory
+@click.argument("module")
+@click.option("--tail", default="all", show_default=True)
+@click.option("-f", "--follow", is_flag=True)
+def logs(data_dir: Path, module: str, tail: str, follow: bool) -> None:
+    """The log of a module."""
+
+    async def show() -> None:
+        query = {"api-version": API_VERSION, "tail": tail, "follow": str(follow).lower()}
+        async with (
+            _management(data_dir, timeout=None) as client,
+            client.stream("GET", f"/modules/{module}/logs", params=query) as answer,
+        ):
+            await _checked(answer)
+            async for line in answer.aiter_lines():
+                output.raw(line.encode())
+
+    asyncio.run(show())
+
+
+@edge.command()
+@directory
+@click.argument("module")
+def restart(data_dir: Path, module: str) -> None:
+    """Stop a module and start it again."""
+
+    async def ask() -> None:
+        async with _management(data_dir) as client:
+            await _checked(
+                await client.post(f"/modules/{module}/restart", params={"api-version": API_VERSION})
+            )
+
+    asyncio.run(ask())
+    output.say(module)
+
+
+async def _get(data_dir: Path, path: str) -> Any:
+    async with _management(data_dir) as client:
+        answer = await client.get(path, params={"api-version": API_VERSION})
+        await _checked(answer)
+        return answer.json()
+
+
+@asynccontextmanager
+async def _management(
+    data_dir: Path, timeout: float | None = MANAGEMENT_TIMEOUT_S
+) -> AsyncIterator[httpx.AsyncClient]:
+    socket = read_settings(data_dir).management_socket
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=timeout) as client:
+            yield client
+    except httpx.TransportError as exc:
+        raise Unavailable(
+            f"the runtime of {data_dir} does not answer", hint=f"start it: skerry edge run --dir {data_dir}"
+        ) from exc
+
+
+async def _checked(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    await answer.aread()
+    try:
+        text = str(answer.json().get("message", answer.text))
+    except ValueError:
+        text = answer.text
+    kind: type[SkerryError] = NotFound if answer.status_code == 404 else Unavailable
+    raise kind(text)
+
+
+def _describe(status: dict[str, Any]) -> str:
+    """``Up 5 minutes``, ``Stopped 2 minutes ago``, ``Failed (1) 10 seconds ago``, as ``iotedge list``."""
+    state, ended = status["runtimeStatus"]["status"], status.get("exitStatus") or {}
+    if state == "running":
+        return f"Up {_ago(status.get('startTime'))}"
+    if not ended:
+        return str(status["runtimeStatus"].get("description") or state.capitalize())
+    code = int(ended.get("statusCode") or 0)
+    word = "Stopped" if code == 0 else f"Failed ({code})"
+    return f"{word} {_ago(ended.get('exitTime'))} ago"
+
+
+def _ago(moment: str | None) -> str:
+    if not moment:
+        return "an unknown time"
+    seconds = (SystemClock().now() - datetime.fromisoformat(moment).astimezone(UTC)).total_seconds()
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {name}{'s' if count > 1 else ''}"
+    count = max(0, int(seconds))
+    return f"{count} second{'' if count == 1 else 's'}"

@@ -1,0 +1,110 @@
+"""``skerry hub``: run the central service, read what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skerry.cli import output
+from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
+from skerry.clock import SystemClock
+from skerry.errors import Unavailable
+from skerry.hub import app
+from skerry.hub.settings import HubSettings
+from skerry.hub.setup import connection_string
+from skerry.service.lifecycle import run_until_signal
+from skerry.service.log import configure
+
+# A hub that restarts is back within seconds; a reader goes on from the last event it saw.
+RECONNECT_S = 1.0
+
+directory = click.option(
+    "--dir",
+    "data_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SKERRY_HUB_DIR",
+    default=DEFAULT_HUB_DIR,
+    show_default=True,
+    help="The hub's data folder.",
+)
+
+
+@click.group()
+def hub() -> None:
+    """Run a hub and read its events."""
+
+
+@hub.command()
+@directory
+@click.option(
+    "--host-name", default="localhost", show_default=True, help="In connection strings, certificate."
+)
+@click.option("--name", "extra_names", multiple=True, help="A further DNS name or address of this hub.")
+@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--https-port", type=int, default=443, show_default=True)
+@click.option("--mqtt-port", type=int, default=8883, show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--log-json", is_flag=True)
+def up(extra_names: tuple[str, ...], log_level: str, log_json: bool, **given: Any) -> None:
+    """Start a hub and serve until SIGTERM; the first start makes its keys and certificates."""
+    settings = HubSettings(extra_names=extra_names, log_level=log_level, log_json=log_json, **given)
+    configure(log_level, json=log_json)
+
+    def ready(addresses: app.HubAddresses) -> None:
+        output.say(
+            f"hub {addresses.host_name} serves {addresses.https_url} and MQTT on {addresses.mqtt_port}"
+        )
+        output.say(f"its CA: {addresses.ca_file}")
+
+    async def serve(stop: asyncio.Event) -> None:
+        await app.run(settings, stop, ready)
+
+    asyncio.run(run_until_signal(serve))
+
+
+@hub.command(name="connection-string")
+@directory
+@click.option("--policy", default="iothubowner", show_default=True)
+def show_connection_string(data_dir: Path, policy: str) -> None:
+    """Print the connection string of a policy. It holds a key."""
+    output.say(connection_string(data_dir, policy))
+
+
+@hub.command()
+@hub_options
+@click.option("--device", help="Only this device.")
+@click.option("--module", help="Only this module.")
+@click.option("--from", "start", default="latest", show_default=True, help="earliest, latest or a sequence.")
+@click.option("--count", type=int, help="Stop after so many events.")
+def monitor(
+    hub_dir: Path | None,
+    hub_port: int,
+    hub_ca: Path | None,
+    device: str | None,
+    module: str | None,
+    start: str,
+    count: int | None,
+) -> None:
+    """Follow what devices send, one JSON document per line."""
+
+    async def follow() -> None:
+        seen, position = 0, start
+        async with service_client(hub_dir, hub_port, hub_ca) as client:
+            while True:
+                try:
+                    async for event in client.events(position, device=device, module=module):
+                        output.say(json.dumps(event, ensure_ascii=False))
+                        seen, position = seen + 1, str(event["sequence"])
+                        if seen == count:
+                            return
+                except Unavailable as error:
+                    if seen == 0:
+                        raise
+                    output.note(f"skerry: {error.what}; going on from {position}")
+                    await SystemClock().sleep(RECONNECT_S)
+
+    asyncio.run(follow())

@@ -1,0 +1,68 @@
+"""Which hub a command talks to, and as whom."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from skerry.errors import InvalidInput
+from skerry.hub.certificates import ca_file
+from skerry.hub.client import ServiceClient
+from skerry.hub.setup import connection_string
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_HUB_DIR = Path("skerry-hub")
+CONNECTION_VARIABLE = "SKERRY_HUB_CONNECTION_STRING"
+
+
+def hub_options(command: F) -> F:
+    """``--hub-dir`` (a hub on this machine) or a connection string from the environment, and the hub's CA.
+
+    A connection string holds a key, so it is never taken from the command line.
+    """
+    for option in (
+        click.option(
+            "--hub-ca",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            envvar="SKERRY_HUB_CA",
+            help="PEM file of the CA that signed the hub's certificate.",
+        ),
+        click.option("--hub-port", type=int, envvar="SKERRY_HUB_PORT", default=443, show_default=True),
+        click.option(
+            "--hub-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="SKERRY_HUB_DIR",
+            help=f"Data folder of a hub on this machine; otherwise ${CONNECTION_VARIABLE} is used.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def service_client(hub_dir: Path | None, hub_port: int, hub_ca: Path | None) -> ServiceClient:
+    """A client with the rights of ``iothubowner`` or of the connection string in the environment."""
+    text = os.environ.get(CONNECTION_VARIABLE, "")
+    if hub_dir is None and not text:
+        hub_dir = DEFAULT_HUB_DIR
+    if hub_dir is not None:
+        text = connection_string(hub_dir, "iothubowner")
+        hub_ca = hub_ca or ca_file(hub_dir)
+    return ServiceClient(text, https_port=hub_port, ca_pem=hub_ca.read_text() if hub_ca else None)
+
+
+def secret_from(source: str) -> str:
+    """A secret out of a file, or from standard input when ``source`` is ``-``."""
+    if source == "-":
+        return sys.stdin.readline().strip()
+    try:
+        return Path(source).read_text().strip()
+    except OSError as exc:
+        raise InvalidInput(
+            f"cannot read {source}: {exc.strerror}", hint="give a file, or - for standard input"
+        ) from exc

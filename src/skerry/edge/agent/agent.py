@@ -1,0 +1,268 @@
+"""The device's reconciler: brings the wanted modules about, one look at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from skerry import __version__
+from skerry.clock import Clock
+from skerry.contract.manifest import ModuleSpec
+from skerry.contract.twin import difference
+from skerry.edge.agent.background import Background
+from skerry.edge.agent.environment import Surroundings, run_spec
+from skerry.edge.agent.execute import execute_all
+from skerry.edge.agent.memory import Memory
+from skerry.edge.agent.plan import plan
+from skerry.edge.agent.ports import AgentTwin, ModuleHost, Prepared
+from skerry.edge.agent.report import modules_report, progress, status_document
+from skerry.edge.agent.restart import due_at
+from skerry.edge.agent.sources import Configuration, Source
+from skerry.edge.agent.state import NEVER, NO_HISTORY, Image, Plan, Pull, Remove, Start, Wait, Wanted
+from skerry.edge.engine.port import Engine, Observed, RunSpec
+from skerry.errors import NotFound, SkerryError
+from skerry.store.documents import Documents
+
+log = logging.getLogger(__name__)
+
+# Something may change without an event (a health check, a missed one): look this often (contract.md §6.7).
+LOOK_EVERY_S = 5.0
+# A step often makes the next one possible; look again at once, but never in a tight circle.
+LOOK_AGAIN_S = 0.05
+
+
+class Agent:
+    """One look: read what is wanted, observe, plan, do the steps, report."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        twin: AgentTwin,
+        host: ModuleHost,
+        documents: Documents,
+        surroundings: Surroundings,
+        clock: Clock,
+        boot_id: str = "",
+        platform: Mapping[str, str] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._twin = twin
+        self._host = host
+        self._clock = clock
+        self._surroundings = surroundings
+        self._platform = dict(platform or {})
+        self._source = Source(twin, documents)
+        self._memory = Memory(documents, boot_id)
+        self._background = Background(self.wake)
+        self._prepared: dict[str, Prepared] = {}
+        self._images: dict[str, Image] = {}
+        self._wake = asyncio.Event()
+        self._wanted: Mapping[str, Wanted] = {}
+        self._unready: Mapping[str, Wanted] = {}
+        self._observed: Mapping[str, Observed] = {}
+        self._history = NO_HISTORY
+        self._plan = Plan()
+        self._report: dict[str, Any] = {}
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._wake.set()
+
+    def prepare_again(self) -> None:
+        """Identities changed: modules may need another environment."""
+        self._prepared.clear()
+        self.wake()
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        self._source.load()
+        self._memory.load()
+        forget = self._twin.on_change(self.wake)
+        watcher = asyncio.create_task(self._watch())
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    delay_s = await self.look()
+                except SkerryError as error:
+                    log.warning("the modules could not be looked after: %s", error)
+                    delay_s = LOOK_EVERY_S
+                await self._pause(delay_s)
+        finally:
+            forget()
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+            await self._background.close()
+
+    async def look(self) -> float:
+        """Reconcile once; seconds until it is worth doing again."""
+        configuration = await self._source.current()
+        specs = configuration.desired.modules if configuration.desired else {}
+        now = self._clock.now().timestamp()
+        everything = {module.name: module for module in await self._engine.observe()}
+        waits = self._prepare(specs, now)
+        self._wanted = {
+            name: Wanted(spec, run_spec(spec, self._prepared[name], self._surroundings))
+            for name, spec in specs.items()
+            if name in self._prepared
+        }
+        # A wanted module that has no identity yet is left as it is, running or not.
+        self._unready = {
+            n: Wanted(s, RunSpec(n, s.image)) for n, s in specs.items() if n not in self._prepared
+        }
+        self._observed = {name: seen for name, seen in everything.items() if name not in self._unready}
+        await self._memory.observe(self._observed, self._wanted, now)
+        await self._look_for_images()
+        self._history = self._memory.history(self._images)
+        planned = plan(self._wanted, self._observed, self._history, now)
+        if configuration.desired is None:
+            # Nobody ever said what should run: what runs is left alone.
+            planned = Plan()
+        self._plan = Plan(planned.steps, (*planned.waits, *waits))
+        await self._act(self._plan)
+        await self._send_report(configuration)
+        if self._plan.steps:
+            return LOOK_AGAIN_S
+        wake_at = self._plan.wake_at
+        return LOOK_EVERY_S if wake_at is None else min(max(wake_at - now, LOOK_AGAIN_S), LOOK_EVERY_S)
+
+    def modules(self) -> dict[str, dict[str, Any]]:
+        """The modules as reported, by name."""
+        return dict(self._report.get("modules", {}))
+
+    async def restart(self, module: str) -> None:
+        """Stop and start a module now. NotFound for one that is not wanted here."""
+        if module not in self._wanted:
+            raise NotFound(f"there is no module {module} on this device", module=module)
+        await self._memory.owe(module)
+        await self._engine.stop(module)
+        await self._engine.start(module)
+        await self._memory.did([Start(module, "restart requested")], (), self._clock.now().timestamp())
+        log.info("module %s restarted on request", module)
+        self.wake()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def _prepare(self, specs: Mapping[str, ModuleSpec], now: float) -> list[Wait]:
+        """Begin to give a place to the modules that have none; what that waits for."""
+        waits: list[Wait] = []
+        for name in specs.keys() - self._prepared.keys():
+            failed = self._memory.failures.get(name, NEVER)
+            due = due_at(failed.at, failed.count - 1, now) if failed.count else now
+            if due <= now:
+                self._background.start(f"prepare {name}", partial(self._prepare_module, name))
+            waits.append(Wait(name, due if due > now else None, failed.reason or "getting an identity"))
+        return waits
+
+    async def _prepare_module(self, name: str) -> None:
+        try:
+            self._prepared[name] = await self._host.prepare(name)
+            self._memory.succeeded(name)
+        except SkerryError as error:
+            log.warning("module %s has no place on this device yet: %s", name, error)
+            self._memory.failed(name, self._clock.now().timestamp(), str(error))
+
+    async def _look_for_images(self) -> None:
+        for wanted in self._wanted.values():
+            seen = self._observed.get(wanted.name)
+            if seen is None or seen.spec_digest != wanted.run.digest:
+                image = self._images.get(wanted.run.image, Image())
+                present = await self._engine.has_image(wanted.run.image)
+                self._images[wanted.run.image] = Image(present, image.pulling, image.pulled, image.failed)
+
+    async def _act(self, planned: Plan) -> None:
+        for step in planned.steps:
+            if isinstance(step, Pull):
+                self._background.start(f"pull {step.image}", partial(self._pull, step.image))
+        done, failed = await execute_all(planned.steps, self._engine)
+        now = self._clock.now().timestamp()
+        for name, error in failed.items():
+            self._memory.failed(name, now, str(error))
+        await self._memory.did(done, failed, now)
+        for step in done:
+            if isinstance(step, Remove) and step.module not in self._wanted:
+                self._prepared.pop(step.module, None)
+                await self._host.release(step.module)
+
+    async def _pull(self, reference: str) -> None:
+        image = self._images.get(reference, Image())
+        self._images[reference] = Image(image.present, True, image.pulled, image.failed)
+        try:
+            log.info("pull %s", reference)
+            await self._engine.pull(reference, self._credentials(reference))
+            self._images[reference] = Image(present=True, pulled=True)
+        except SkerryError as error:
+            log.warning("could not pull %s: %s", reference, error)
+            failed = image.failed.again(self._clock.now().timestamp(), str(error))
+            self._images[reference] = Image(image.present, False, image.pulled, failed)
+
+    def _credentials(self, reference: str) -> Any:
+        desired = self._source.desired
+        credentials = desired.registry_credentials.values() if desired else ()
+        host = reference.split("/", 1)[0]
+        return next((c for c in credentials if c.address.split("/", 1)[0] == host), None)
+
+    async def _send_report(self, configuration: Configuration) -> None:
+        history = self._history
+        unsupported = {
+            name: tuple(self._engine.unsupported(wanted.spec.create_options))
+            for name, wanted in self._wanted.items()
+        }
+        wanted = {**self._wanted, **self._unready}
+        status = configuration.refused or progress(configuration.version, wanted, self._observed, history)
+        self._report = {
+            "schemaVersion": "1.1",
+            "version": {"version": __version__, "build": "", "commit": ""},
+            **status_document(status),
+            "runtime": {
+                "type": "docker",
+                "platform": self._platform,
+                "settings": {"engine": self._engine.name},
+            },
+            "systemModules": _system_modules(),
+            "modules": modules_report(wanted, self._observed, history, self._plan, unsupported),
+        }
+        patch = difference(self._twin.reported(), self._report)
+        if patch:
+            await self._twin.report(patch)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for _ in self._engine.events():
+                    self.wake()
+            except SkerryError as error:
+                log.debug("the engine's events ended: %s", error)
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait([sleeping, waking], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
+        if self._wake.is_set():
+            # One change often comes as several events.
+            await self._clock.sleep(LOOK_AGAIN_S)
+
+
+def _system_modules() -> dict[str, Any]:
+    """Agent and edge hub are this process; Microsoft's tools look for them as modules."""
+    running = {
+        "type": "docker",
+        "runtimeStatus": "running",
+        "settings": {"image": f"skerry:{__version__}"},
+        "imagePullPolicy": "never",
+    }
+    return {
+        "edgeAgent": dict(running),
+        "edgeHub": {**running, "status": "running", "restartPolicy": "always"},
+    }

@@ -1,0 +1,59 @@
+"""The edge hub's server certificate: issued by the device's own CA, renewed while the hub runs."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import ssl
+from collections.abc import Sequence
+
+from skerry.clock import Clock
+from skerry.service.certificates import Authority, Issued
+from skerry.service.tls import load_certificate, server_context
+
+log = logging.getLogger(__name__)
+
+DAY_S = 86_400.0
+VALID_S = 90 * DAY_S
+# Looked at this often, so that a stepped clock is noticed within a minute (field.md pain 7).
+CHECK_EVERY_S = 30.0
+# Names every edge hub has, whatever the device is called (contract.md §6.10).
+ALWAYS = ("localhost", "edgehub", "edgeHub")
+
+
+class ServerCertificate:
+    """One TLS context for all listeners; new connections get the newest certificate."""
+
+    def __init__(
+        self, authority: Authority, names: Sequence[str], clock: Clock, *, valid_s: float = VALID_S
+    ) -> None:
+        self._authority = authority
+        self._clock = clock
+        self._valid_s = valid_s
+        self._dns = [*dict.fromkeys([*(n for n in names if n and not _is_address(n)), *ALWAYS])]
+        self._ips = [*dict.fromkeys([*(n for n in names if n and _is_address(n)), "127.0.0.1", "::1"])]
+        self._issued, self._issued_at = self._issue()
+        self.context: ssl.SSLContext = server_context(self._issued.cert_chain_pem, self._issued.key_pem)
+
+    async def run(self) -> None:
+        """Renew at two thirds of the life, or when the clock shows that it was made at a wrong time."""
+        while True:
+            await self._clock.sleep(min(CHECK_EVERY_S, self._valid_s / 10))
+            now = self._clock.now().timestamp()
+            if not self._issued_at <= now < self._issued_at + self._valid_s * 2 / 3:
+                self._issued, self._issued_at = self._issue()
+                load_certificate(self.context, self._issued.cert_chain_pem, self._issued.key_pem)
+                log.info("the edge hub's certificate is renewed, until %s", self._issued.not_after)
+
+    def _issue(self) -> tuple[Issued, float]:
+        name = next(iter(self._dns))
+        issued = self._authority.issue_server(name, self._dns, self._ips, self._valid_s)
+        return issued, self._clock.now().timestamp()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

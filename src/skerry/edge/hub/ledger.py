@@ -1,0 +1,107 @@
+"""Numbers every sender's messages to the hub without gaps, across crashes.
+
+A number counts once its message is committed in the queue. What is remembered beside the queue is per sender
+``{next, after}``: every entry with a queue sequence up to ``after`` has a number below ``next``. At start the
+few entries behind ``after`` are looked at, so the next number is right without a write per message. Entries
+behind ``after`` may therefore only leave the queue once ``settle`` has moved it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skerry.contract.hub_desired import PRIORITY_DEFAULT, PRIORITY_MAX
+from skerry.contract.names import Identity
+from skerry.edge.hub.envelope import unpack
+from skerry.edge.hub.router import upstream_endpoint, upstream_sender
+from skerry.store.documents import Documents
+from skerry.store.queue import Cursor, Queue
+
+# At a start at most about this many entries per sender are read again.
+REMEMBER_EVERY = 1000
+SCAN_ENTRIES = 256
+# Routes have priorities 0…9; the default is below them all (contract.md §6.3).
+PRIORITIES = (*range(PRIORITY_MAX + 1), PRIORITY_DEFAULT)
+
+
+@dataclass
+class _Count:
+    epoch: str
+    committed: int = 0
+    last_entry: int = 0
+    remembered_entry: int = 0
+
+
+class Ledger:
+    """Hands out the numbers; one caller per sender at a time."""
+
+    def __init__(self, queue: Queue, documents: Documents) -> None:
+        self._queue = queue
+        self._documents = documents
+        self._counts: dict[Identity, _Count] = {}
+
+    async def load(self) -> None:
+        """Find every sender's last committed number."""
+        for key, document in await self._documents.items():
+            count = _Count(document["epoch"], document["next"] - 1, document["after"], document["after"])
+            self._counts[Identity.parse(key)] = count
+        for endpoint in self._queue.lengths():
+            if (sender := upstream_sender(endpoint)) is not None:
+                await self._scan(sender)
+
+    def last(self, sender: Identity) -> int:
+        """The sender's last committed number; 0 before the first."""
+        return self._counts[sender].committed if sender in self._counts else 0
+
+    async def epoch(self, sender: Identity) -> str:
+        """Names the life of this store, so that a re-installed device does not look like repetition."""
+        if sender not in self._counts:
+            self._counts[sender] = _Count(secrets.token_hex(4))
+            await self._remember([sender])
+        return self._counts[sender].epoch
+
+    async def committed(self, sender: Identity, last: int, entry: int) -> None:
+        """Numbers up to ``last`` are in the queue, the newest as ``entry``."""
+        count = self._counts[sender]
+        count.committed, count.last_entry = last, entry
+        if entry - count.remembered_entry >= REMEMBER_EVERY:
+            await self._remember([sender])
+
+    async def settle(self, sender: Identity, entry: int) -> None:
+        """Call before removing ``entry``: afterwards its number is not forgotten with it."""
+        if sender in self._counts and entry > self._counts[sender].remembered_entry:
+            await self._remember([sender])
+
+    async def settle_all(self) -> None:
+        """The same for all entries, before some expire."""
+        await self._remember(
+            [s for s, count in self._counts.items() if count.last_entry > count.remembered_entry]
+        )
+
+    async def _remember(self, senders: Iterable[Identity]) -> None:
+        taken = {s: (self._counts[s].committed, self._counts[s].last_entry) for s in senders}
+        if not taken:
+            return
+        await self._documents.put_all(
+            {
+                s.client_id: {"epoch": self._counts[s].epoch, "next": committed + 1, "after": entry}
+                for s, (committed, entry) in taken.items()
+            }
+        )
+        for sender, (_, entry) in taken.items():
+            self._counts[sender].remembered_entry = max(entry, self._counts[sender].remembered_entry)
+
+    async def _scan(self, sender: Identity) -> None:
+        count = self._counts.setdefault(sender, _Count(secrets.token_hex(4)))
+        for priority in PRIORITIES:
+            cursor = Cursor(priority, count.remembered_entry)
+            while found := await self._queue.peek(upstream_endpoint(sender), cursor, SCAN_ENTRIES):
+                for stored in found:
+                    if stored.priority == priority:
+                        count.committed = max(count.committed, unpack(stored).sequence or 0)
+                        count.last_entry = max(count.last_entry, stored.sequence)
+                if found[-1].priority != priority:
+                    break
+                cursor = found[-1].cursor

@@ -1,0 +1,93 @@
+"""What stands behind the edge hub's MQTT: its store, its twins, its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from skerry.clock import Clock
+from skerry.contract.message import Message
+from skerry.contract.names import Identity
+from skerry.contract.topics import ConnectName
+from skerry.edge.hub.authority import Authority
+from skerry.edge.hub.intake import Intake
+from skerry.edge.hub.metrics import HubMetrics
+from skerry.edge.hub.router import RoutingTable, destinations
+from skerry.edge.hub.sessions import Sessions
+from skerry.edge.hub.twins import Twins
+from skerry.protocol.device_session import DeviceSession
+from skerry.store.documents import Documents
+
+
+class EdgeBackend:
+    """A protocol ``Backend``; the PUBACK follows once every endpoint's copy is on disk."""
+
+    def __init__(
+        self,
+        *,
+        authority: Authority,
+        intake: Intake,
+        twins: Twins,
+        sessions: Sessions,
+        subscriptions: Documents,
+        table: Callable[[], RoutingTable],
+        metrics: HubMetrics,
+        clock: Clock,
+    ) -> None:
+        self._authority = authority
+        self._intake = intake
+        self._twins = twins
+        self._sessions = sessions
+        self._subscriptions = subscriptions
+        self._table = table
+        self._metrics = metrics
+        self._clock = clock
+        self._forget: dict[DeviceSession, Callable[[], None]] = {}
+        self._pushes: set[asyncio.Task[None]] = set()
+
+    async def authenticate(
+        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+    ) -> None:
+        self._authority.check(name.identity, password)
+
+    async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
+        return dict(self._subscriptions.get(identity.client_id) or {})
+
+    async def save_subscriptions(self, identity: Identity, subs: Mapping[str, int]) -> None:
+        await self._subscriptions.put(identity.client_id, dict(subs))
+
+    def telemetry(self, sender: Identity, message: Message) -> Awaitable[None]:
+        self._metrics.received(sender, message)
+        targets = destinations(sender, message, self._table(), self._clock.now().timestamp())
+        if not targets:
+            self._metrics.no_route(sender)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        return self._intake.accept(sender, message, targets)
+
+    async def twin(self, identity: Identity) -> dict[str, Any]:
+        return self._twins.view(identity)
+
+    async def patch_reported(self, identity: Identity, patch: dict[str, Any]) -> int:
+        return await self._twins.patch_reported(identity, patch)
+
+    def attached(self, session: DeviceSession) -> None:
+        def desired(patch: dict[str, Any], version: int) -> None:
+            push = asyncio.ensure_future(_push(session, patch, version))
+            self._pushes.add(push)
+            push.add_done_callback(self._pushes.discard)
+
+        self._forget[session] = self._twins.on_desired(session.identity, desired)
+        self._sessions.attached(session)
+
+    def detached(self, session: DeviceSession) -> None:
+        if (forget := self._forget.pop(session, None)) is not None:
+            forget()
+        self._sessions.detached(session)
+
+
+async def _push(session: DeviceSession, patch: Mapping[str, Any], version: int) -> None:
+    if session.is_open:
+        await session.send_desired(patch, version)

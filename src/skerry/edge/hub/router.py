@@ -1,0 +1,95 @@
+"""Which endpoints a message goes to.
+
+Pure. All routes are looked at; a message goes once to each endpoint, by the route with the best priority
+(contract.md §6.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skerry.contract.manifest import HubDesired, RouteSpec
+from skerry.contract.message import Message
+from skerry.contract.names import Identity
+from skerry.contract.route import ModuleInput, Upstream, matches, telemetry_source
+
+UPSTREAM_PREFIX = "upstream/"
+INPUT_PREFIX = "input/"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One endpoint a message is stored for; ``expires_at`` in unix seconds, None for never."""
+
+    endpoint: str
+    priority: int
+    expires_at: float | None
+
+
+def upstream_endpoint(sender: Identity) -> str:
+    """The hub, for what ``sender`` sends: one queue each, so that one refused sender holds up no other."""
+    return UPSTREAM_PREFIX + sender.client_id
+
+
+def input_endpoint(module: str, name: str) -> str:
+    """The input ``name`` of a module on this device."""
+    return f"{INPUT_PREFIX}{module}/{name}"
+
+
+def upstream_sender(endpoint: str) -> Identity | None:
+    """Whose messages an upstream endpoint holds; None for another endpoint."""
+    if not endpoint.startswith(UPSTREAM_PREFIX):
+        return None
+    return Identity.parse(endpoint.removeprefix(UPSTREAM_PREFIX))
+
+
+def input_of(endpoint: str) -> tuple[str, str] | None:
+    """Module and input name of an input endpoint; None for another endpoint."""
+    if not endpoint.startswith(INPUT_PREFIX):
+        return None
+    module, _, name = endpoint.removeprefix(INPUT_PREFIX).partition("/")
+    return module, name
+
+
+@dataclass(frozen=True)
+class RoutingTable:
+    """The routes in force, with the time to live of messages whose route has none (−1: for ever)."""
+
+    routes: tuple[RouteSpec, ...] = ()
+    time_to_live_s: int = -1
+    max_size_bytes: int | None = None
+
+    @classmethod
+    def of(cls, desired: HubDesired) -> RoutingTable:
+        return cls(tuple(desired.routes.values()), desired.time_to_live_s, desired.max_size_bytes)
+
+
+def source_of(sender: Identity, message: Message) -> str:
+    """The path routes see: ``/messages``, ``/messages/modules/m`` or ``…/outputs/o``."""
+    return telemetry_source(sender, sender.device, message.system.get("outputName"))
+
+
+def destinations(sender: Identity, message: Message, table: RoutingTable, now: float) -> list[Destination]:
+    """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
+    source = source_of(sender, message)
+    wanted = (spec for spec in table.routes if matches(spec.route, source, message))
+    return list(_best(wanted, sender, table, now).values())
+
+
+def _best(
+    specs: Iterable[RouteSpec], sender: Identity, table: RoutingTable, now: float
+) -> dict[str, Destination]:
+    best: dict[str, Destination] = {}
+    for spec in sorted(specs, key=lambda spec: (spec.priority, spec.name)):
+        match spec.route.sink:
+            case Upstream():
+                endpoint = upstream_endpoint(sender)
+            case ModuleInput(module, name):
+                endpoint = input_endpoint(module, name)
+        # 0 or none given means the hub's own time to live (contract.md §6.3).
+        seconds = spec.time_to_live_s or table.time_to_live_s
+        best.setdefault(
+            endpoint, Destination(endpoint, spec.priority, None if seconds < 0 else now + seconds)
+        )
+    return best

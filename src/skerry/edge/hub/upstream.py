@@ -1,0 +1,163 @@
+"""The way to the hub: one connection per identity, up while it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from skerry.clock import Clock
+from skerry.contract.credentials import Signer
+from skerry.contract.message import Message
+from skerry.contract.method import MethodRequest, MethodResponse
+from skerry.contract.names import AGENT_MODULE, HUB_MODULE, Identity, ModuleId
+from skerry.edge.hub.line import IdentityTokens, Line
+from skerry.edge.hub.twins import Twins
+from skerry.protocol.client import DeviceClient, Endpoint
+from skerry.service.lifecycle import Supervisor
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = "skerry-edge"
+# As many messages as a forwarder has under way at once.
+IN_FLIGHT_MAX = 100
+# A module that restarts does not make its connection to the hub flap.
+LINGER_S = 30.0
+
+Invoke = Callable[[Identity, MethodRequest], Awaitable[MethodResponse]]
+DeliverC2D = Callable[[Message], Awaitable[None]]
+
+
+class Upstream:
+    """Opens a line for whoever has something to do with the hub; the system modules always do."""
+
+    def __init__(
+        self,
+        device: Identity,
+        hub: str,
+        endpoint: Endpoint | None,
+        *,
+        signer: Callable[[Identity], Signer],
+        twins: Twins,
+        invoke: Invoke,
+        deliver_c2d: DeliverC2D,
+        needed: Callable[[Identity], bool],
+        clock: Clock,
+    ) -> None:
+        self._device = device
+        self._hub = hub
+        self._endpoint = endpoint
+        self._signer = signer
+        self._twins = twins
+        self._invoke = invoke
+        self._deliver_c2d = deliver_c2d
+        self._needed = needed
+        self._clock = clock
+        self._lines: dict[Identity, Line] = {}
+        self._supervisor = Supervisor(clock)
+        self._never = asyncio.Event()
+        self._closed = False
+        self.system = tuple(
+            Identity(device.device, ModuleId(module)) for module in (AGENT_MODULE, HUB_MODULE)
+        )
+        self.listeners: list[Callable[[Identity, bool], None]] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the hub is there, as ``$edgeHub`` sees it."""
+        line = self._lines.get(self.system[1])
+        return line is not None and line.client.connected
+
+    def connections(self) -> Iterable[tuple[Identity, bool]]:
+        """Every line and whether it is up."""
+        return [(identity, line.client.connected) for identity, line in self._lines.items()]
+
+    def start(self) -> None:
+        """Open the system modules' lines and close others when they are no longer needed."""
+        if self._endpoint is None:
+            return
+        for identity in self.system:
+            self.open(identity)
+        self._supervisor.start("sweep", self._sweep)
+        self._twins.on_pending(self._pending)
+
+    async def close(self) -> None:
+        """Disconnect everybody."""
+        self._closed = True
+        await self._supervisor.stop()
+        self._lines.clear()
+
+    def open(self, identity: Identity) -> Line | None:
+        """The identity's line, opened if there is none; None when upstream is switched off."""
+        if self._endpoint is None or self._closed:
+            return None
+        if (line := self._lines.get(identity)) is None:
+            line = self._lines[identity] = self._new_line(identity, self._endpoint)
+            self._supervisor.start(identity.client_id, line.run)
+        return line
+
+    async def wait_connected(self, sender: Identity) -> None:
+        """Return when messages of ``sender`` can go out."""
+        line = self.open(sender)
+        if line is None:
+            await self._never.wait()
+            return
+        await line.client.wait_connected()
+
+    async def send(self, sender: Identity, message: Message) -> None:
+        """Return when the hub has the message (PUBACK). Unavailable when the line is closed."""
+        line = self.open(sender)
+        if line is None:
+            await self._never.wait()
+            return
+        await line.client.send(message)
+
+    def _new_line(self, identity: Identity, endpoint: Endpoint) -> Line:
+        client = DeviceClient(
+            identity,
+            self._hub,
+            endpoint,
+            IdentityTokens(self._signer, identity, self._clock),
+            clock=self._clock,
+            user_agent=USER_AGENT,
+            in_flight_max=IN_FLIGHT_MAX,
+        )
+
+        async def method(request: MethodRequest) -> MethodResponse:
+            return await self._invoke(identity, request)
+
+        client.on_method = method
+        if identity == self._device:
+            client.on_c2d = self._deliver_c2d
+        return Line(client, self._twins, self._clock, self._connection_changed)
+
+    def _pending(self, identity: Identity) -> None:
+        line = self.open(identity)
+        if line is not None:
+            line.wake()
+
+    def _connection_changed(self, identity: Identity, connected: bool) -> None:
+        log.info(
+            "%s is %s", identity.client_id, "connected to the hub" if connected else "cut off from the hub"
+        )
+        for listener in self.listeners:
+            listener(identity, connected)
+
+    async def _sweep(self) -> None:
+        unneeded: set[Identity] = set()
+        while True:
+            await self._clock.sleep(LINGER_S)
+            now = {identity for identity in self._lines if not self._wanted(identity)}
+            for identity in unneeded & now:
+                del self._lines[identity]
+                await self._supervisor.cancel(identity.client_id)
+            unneeded = now
+
+    def _wanted(self, identity: Identity) -> bool:
+        line = self._lines[identity]
+        return (
+            identity in self.system
+            or self._needed(identity)
+            or not line.idle
+            or bool(self._twins.cached(identity).pending)
+        )

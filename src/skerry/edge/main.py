@@ -1,0 +1,310 @@
+"""The edge runtime, one process: daemon, agent and edge hub wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skerry import __version__
+from skerry.clock import Clock, SystemClock
+from skerry.contract.credentials import ConnectionString
+from skerry.contract.names import AGENT_MODULE, Identity, ModuleId
+from skerry.edge.agent.agent import Agent
+from skerry.edge.agent.environment import Surroundings
+from skerry.edge.agent.methods import AgentMethods, moment
+from skerry.edge.agent.ports import Document, Prepared
+from skerry.edge.daemon.identities import Identities, IdentityService, NoIdentityService
+from skerry.edge.daemon.identity_service import HubIdentityService
+from skerry.edge.daemon.identity_watch import IdentityWatch
+from skerry.edge.daemon.management_api import Runtime, management_app, metrics_app
+from skerry.edge.daemon.module_host import WorkloadHost
+from skerry.edge.daemon.provisioning import read_connection
+from skerry.edge.daemon.server_certificate import ServerCertificate
+from skerry.edge.engine.choose import choose_engine
+from skerry.edge.engine.port import Engine
+from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
+from skerry.edge.hub.twins import Twins
+from skerry.edge.settings import EdgeSettings, machine_name
+from skerry.edge.stores import Stores, locked, make_run_directory
+from skerry.protocol.client import Endpoint
+from skerry.service.certificates import Authority
+from skerry.service.http import HttpServer
+from skerry.service.lifecycle import Supervisor
+from skerry.service.metrics import Metrics
+from skerry.service.tls import client_context
+from skerry.store.documents import Documents
+
+log = logging.getLogger(__name__)
+
+# Requests under way when the runtime goes down get this long.
+CLOSE_GRACE_S = 1.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class EdgeAddresses:
+    """Where the runtime that just became ready is reached."""
+
+    gateway_name: str
+    listen: str
+    mqtt_port: int
+    https_port: int
+    management_socket: Path
+    ca_file: Path
+    engine: str
+
+
+async def run(
+    settings: EdgeSettings,
+    stop: asyncio.Event,
+    ready: Callable[[EdgeAddresses], None] | None = None,
+    clock: Clock | None = None,
+    engine: Engine | None = None,
+) -> None:
+    """Run the device until ``stop`` is set. Needs no network once the hub was reached.
+
+    ``ready`` is called when modules can connect. Modules keep running afterwards where
+    the engine can do that. Raises NotFound (not provisioned), Unavailable (a port or the data directory is
+    taken).
+    """
+    clock = clock or SystemClock()
+    connection = read_connection(settings)
+    with locked(settings):
+        make_run_directory(settings)
+        async with AsyncExitStack() as stack:
+            addresses = await _start(settings, connection, clock, engine, stack)
+            log.info("device %s is up", connection.identity.client_id)
+            if ready is not None:
+                ready(addresses)
+            await stop.wait()
+            log.info("device %s is going down; its modules stay", connection.identity.client_id)
+
+
+async def _start(
+    settings: EdgeSettings,
+    connection: ConnectionString,
+    clock: Clock,
+    engine: Engine | None,
+    stack: AsyncExitStack,
+) -> EdgeAddresses:
+    """Bring everything up in the order of need; ``stack`` takes it down in reverse."""
+    device = connection.identity
+    stores = await Stores.open(settings, clock)
+    stack.push_async_callback(stores.close)
+    authority = Authority.load(settings.ca_directory, clock)
+    service = await _identity_service(settings, connection, clock, stack)
+    identities = Identities(connection, Documents(stores.database, "identities"), service)
+    await identities.load()
+    if engine is None:
+        engine = await choose_engine(
+            settings.engine,
+            images_dir=settings.images,
+            state_dir=settings.data_dir / "engine",
+            device=device.client_id,
+            prefix=settings.container_prefix,
+            network=settings.network,
+        )
+        stack.push_async_callback(engine.close)
+    metrics = Metrics()
+    names = [settings.gateway_name, machine_name(), engine.gateway_address()]
+    certificate = ServerCertificate(authority, names, clock)
+    hub = EdgeHub(
+        device,
+        _parent(settings, connection),
+        [*names, "localhost", "127.0.0.1", "edgehub"],
+        keys=identities.keys,
+        signer=identities.signer,
+        database=stores.database,
+        queue=stores.queue,
+        clock=clock,
+        metrics=metrics,
+    )
+    await hub.load()
+    await hub.start(Listening(settings.listen, settings.mqtt_port, settings.https_port, certificate.context))
+    stack.push_async_callback(hub.close)
+
+    host = WorkloadHost(
+        settings.workload_directory,
+        identities,
+        authority,
+        modules=lambda: [{"id": name, "name": name, "type": "docker"} for name in agent.modules()],
+        backlog=lambda module: hub.delivery.backlog(Identity(device.device, module)),
+        clock=clock,
+    )
+    stack.push_async_callback(host.close)
+    agent = Agent(
+        engine=engine,
+        twin=_AgentTwin(hub.twins, Identity(device.device, ModuleId(AGENT_MODULE))),
+        host=_Host(host),
+        documents=Documents(stores.database, "agent"),
+        surroundings=_surroundings(settings, connection, engine, hub),
+        clock=clock,
+        boot_id=_boot_id(),
+        platform=_platform(),
+    )
+    hub.methods.agent = AgentMethods(agent, clock, hub=connection.host_name, device=device.client_id).invoke
+    runtime = _runtime(settings, agent, hub, stores, metrics, clock)
+    await _serve_management(settings, runtime, stack)
+    watch = IdentityWatch(
+        identities, connected=lambda: hub.upstream.connected, changed=agent.prepare_again, clock=clock
+    )
+    supervisor = Supervisor(clock)
+    stack.push_async_callback(supervisor.stop)
+    supervisor.start("certificate", certificate.run)
+    supervisor.start("workload", host.run)
+    if settings.upstream:
+        supervisor.start("identities", watch.run)
+    supervisor.start("agent", agent.run)
+    return EdgeAddresses(
+        settings.gateway_name,
+        settings.listen,
+        hub.mqtt_port,
+        hub.https_port,
+        settings.management_socket,
+        settings.ca_directory / "ca.pem",
+        engine.name,
+    )
+
+
+async def _identity_service(
+    settings: EdgeSettings, connection: ConnectionString, clock: Clock, stack: AsyncExitStack
+) -> IdentityService:
+    if not settings.upstream:
+        return NoIdentityService()
+    service = HubIdentityService(
+        connection,
+        address=settings.hub_address,
+        port=settings.hub_https_port,
+        tls=_hub_tls(settings),
+        clock=clock,
+    )
+    stack.push_async_callback(service.close)
+    return service
+
+
+def _hub_tls(settings: EdgeSettings) -> Any:
+    ca_pem = settings.hub_ca.read_text() if settings.hub_ca is not None else None
+    return client_context(ca_pem, system_roots=ca_pem is None)
+
+
+def _parent(settings: EdgeSettings, connection: ConnectionString) -> Parent:
+    hub = connection.host_name
+    if not settings.upstream:
+        return Parent(hub, None)
+    address = settings.hub_address or hub
+    return Parent(hub, Endpoint(address, settings.hub_mqtt_port, _hub_tls(settings), hub))
+
+
+def _surroundings(
+    settings: EdgeSettings, connection: ConnectionString, engine: Engine, hub: EdgeHub
+) -> Surroundings:
+    return Surroundings(
+        device=connection.identity.client_id,
+        hub=connection.host_name,
+        gateway_name=settings.gateway_name,
+        gateway_address=engine.gateway_address(),
+        mqtt_port=hub.mqtt_port,
+        https_port=hub.https_port,
+    )
+
+
+def _runtime(
+    settings: EdgeSettings, agent: Agent, hub: EdgeHub, stores: Stores, metrics: Metrics, clock: Clock
+) -> Runtime:
+    def exposition() -> bytes:
+        hub.refresh_metrics()
+        return metrics.exposition()
+
+    def logs(name: str, tail: int | None, since: str | None, follow: bool) -> AsyncIterator[bytes]:
+        return agent.engine.logs(name, tail=tail, since=moment(since, clock), follow=follow)
+
+    def status() -> Document:
+        return {
+            "device": hub.device.client_id,
+            "version": __version__,
+            "engine": agent.engine.name,
+            "quarantined": list(stores.quarantined),
+            **hub.status(),
+        }
+
+    return Runtime(
+        modules=agent.modules,
+        status=status,
+        system_info=lambda: {
+            "osType": platform.system().lower(),
+            "architecture": platform.machine(),
+            "version": __version__,
+            "provisioning": {"type": "manual", "dynamicReprovisioning": False},
+        },
+        logs=logs,
+        restart=agent.restart,
+        metrics=exposition,
+    )
+
+
+async def _serve_management(settings: EdgeSettings, runtime: Runtime, stack: AsyncExitStack) -> None:
+    server = await HttpServer.start(
+        management_app(runtime), unix_path=settings.management_socket, websockets="none"
+    )
+    stack.push_async_callback(server.close, CLOSE_GRACE_S)
+    if settings.metrics_port >= 0:
+        numbers = await HttpServer.start(
+            metrics_app(runtime.metrics), host=settings.listen, port=settings.metrics_port, websockets="none"
+        )
+        stack.push_async_callback(numbers.close, CLOSE_GRACE_S)
+
+
+def _platform() -> dict[str, str]:
+    return {
+        "os": platform.system().lower(),
+        "architecture": platform.machine(),
+        "version": platform.release(),
+    }
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+class _AgentTwin:
+    """The ``$edgeAgent`` twin out of the edge hub's cache."""
+
+    def __init__(self, twins: Twins, identity: Identity) -> None:
+        self._twins = twins
+        self._identity = identity
+
+    def desired(self) -> Document | None:
+        twin = self._twins.cached(self._identity)
+        return {**twin.desired, "$version": twin.desired_version} if twin.known else None
+
+    def reported(self) -> Document:
+        return self._twins.cached(self._identity).reported
+
+    async def report(self, patch: Document) -> None:
+        await self._twins.patch_reported(self._identity, patch)
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._twins.on_desired(self._identity, lambda *_: listener())
+
+
+class _Host:
+    """The daemon's module host as the agent wants it."""
+
+    def __init__(self, host: WorkloadHost) -> None:
+        self._host = host
+
+    async def prepare(self, module: str) -> Prepared:
+        generation, directory = await self._host.open(ModuleId(module))
+        return Prepared(generation, directory)
+
+    async def release(self, module: str) -> None:
+        await self._host.release(ModuleId(module))

@@ -1,0 +1,113 @@
+"""What a device's runtime is told: identity file, addresses, engine, caps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry.errors import InvalidInput
+
+CONFIG_FILE = "config.toml"
+CONNECTION_STRING_FILE = "connection-string"
+HUB_CA_FILE = "hub-ca.pem"
+CA_DIRECTORY = "ca"
+ENGINES = ("auto", "docker", "process")
+
+# One GiB of messages is days of telemetry and still leaves room on a small SD card.
+QUEUE_BYTES_MAX = 1024 * 1024 * 1024
+# A Unix socket's path has 108 bytes with its final zero (unix(7)).
+SOCKET_PATH_BYTES_MAX = 107
+# "/workload/" + a module name of usual length + "/workload.sock"
+SOCKET_SUFFIX_BYTES = 10 + 32 + 14
+# Where the sockets of a data directory with a longer path are; the same for everyone who computes it.
+SHORT_RUN_PARENT = Path("/tmp")
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """The runtime's settings; ``skerry edge provision`` writes them to ``config.toml`` in ``data_dir``.
+
+    ``hostname`` is the name modules and leaf devices reach this device by. Ports: ``hub_*`` are the hub's,
+    ``mqtt_port`` and ``https_port`` are what the edge hub listens on (0: a free one; −1: off).
+    ``container_prefix`` and ``network`` are for the Docker engine.
+    """
+
+    data_dir: Path
+    hostname: str = ""
+    hub_address: str = ""
+    hub_mqtt_port: int = 8883
+    hub_https_port: int = 443
+    hub_ca: Path | None = None
+    listen: str = "0.0.0.0"
+    mqtt_port: int = 8883
+    https_port: int = 443
+    metrics_port: int = -1
+    engine: str = "auto"
+    images_dir: Path | None = None
+    container_prefix: str = ""
+    network: str = "azure-iot-edge"
+    queue_bytes_max: int = QUEUE_BYTES_MAX
+    upstream: bool = True
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise InvalidInput(
+                f"no engine is called {self.engine!r}",
+                hint=f"use one of: {', '.join(ENGINES)}",
+                field="engine",
+            )
+        for name in ("hub_mqtt_port", "hub_https_port", "mqtt_port", "https_port", "metrics_port"):
+            if not -1 <= (port := getattr(self, name)) <= 65535:
+                raise InvalidInput(f"{name} is not a port: {port}", field=name, value=port)
+        if self.queue_bytes_max <= 0:
+            raise InvalidInput("queue_bytes_max must be positive", field="queue_bytes_max")
+
+    @property
+    def gateway_name(self) -> str:
+        """The name modules see as IOTEDGE_GATEWAYHOSTNAME."""
+        return self.hostname or machine_name()
+
+    @property
+    def images(self) -> Path:
+        return self.images_dir or self.data_dir / "images"
+
+    @property
+    def connection_string_file(self) -> Path:
+        return self.data_dir / CONNECTION_STRING_FILE
+
+    @property
+    def ca_directory(self) -> Path:
+        return self.data_dir / CA_DIRECTORY
+
+    @property
+    def database_file(self) -> Path:
+        return self.data_dir / "edge.db"
+
+    @property
+    def queue_file(self) -> Path:
+        return self.data_dir / "queue.db"
+
+    @property
+    def management_socket(self) -> Path:
+        return self.run_directory / "mgmt.sock"
+
+    @property
+    def workload_directory(self) -> Path:
+        return self.run_directory / "workload"
+
+    @property
+    def run_directory(self) -> Path:
+        """Where the sockets are: ``run`` in the data directory unless that path is too long for a socket."""
+        usual = self.data_dir / "run"
+        if len(os.fsencode(usual)) + SOCKET_SUFFIX_BYTES <= SOCKET_PATH_BYTES_MAX:
+            return usual
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return SHORT_RUN_PARENT / f"skerry-{os.getuid()}-{digest}"
+
+
+def machine_name() -> str:
+    """This machine's host name, in the lower case that certificates and DNS compare in."""
+    return socket.gethostname().lower()

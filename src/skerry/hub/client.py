@@ -1,0 +1,260 @@
+"""A service's end of the hub's REST API, as the CLI and tests use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from skerry import errors
+from skerry.clock import Clock, SystemClock
+from skerry.contract.credentials import ConnectionString, key_signer, make_token
+from skerry.contract.method import MethodRequest, MethodResponse
+from skerry.errors import InvalidInput, SkerryError, Unavailable
+from skerry.service.tls import client_context
+
+API_VERSION = "2021-04-12"
+HTTPS_PORT = 443
+TOKEN_LIFETIME_S = 3600
+# A method may wait for its device for 300 s and then for the answer as long (contract §4.3).
+TIMEOUT_S = 30.0
+# Twice the hub's keep-alive: a stream that is quiet for longer is dead.
+STREAM_TIMEOUT_S = 30.0
+
+KINDS: dict[int, type[SkerryError]] = {
+    400: errors.InvalidInput,
+    401: errors.NotAuthenticated,
+    403: errors.NotAllowed,
+    404: errors.NotFound,
+    409: errors.AlreadyExists,
+    412: errors.PreconditionFailed,
+    413: errors.TooLarge,
+    429: errors.Throttled,
+    501: errors.Unsupported,
+    504: errors.TimedOut,
+}
+
+Json = dict[str, Any]
+
+
+class ServiceClient:
+    """Verbs of the service API; raises our error kinds, Unavailable when the hub cannot be reached.
+
+    ``connection_string`` is a policy's; ``ca_pem`` is the hub's root (PEM text). Close it, or use it as an
+    async context.
+    """
+
+    def __init__(
+        self,
+        connection_string: str,
+        https_port: int = HTTPS_PORT,
+        ca_pem: str | None = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        parsed = ConnectionString.parse(connection_string)
+        if parsed.shared_access_key_name is None or parsed.shared_access_key is None:
+            raise InvalidInput(
+                "this connection string is not a service's", hint="use one with SharedAccessKeyName"
+            )
+        self._host = parsed.host_name
+        self._policy = parsed.shared_access_key_name
+        self._sign = key_signer(parsed.shared_access_key)
+        self._clock = clock or SystemClock()
+        self._http = httpx.AsyncClient(
+            base_url=f"https://{parsed.host_name}:{https_port}",
+            verify=client_context(ca_pem, system_roots=ca_pem is None),
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> ServiceClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        await self._http.aclose()
+
+    async def create_device(
+        self, device: str, *, edge: bool = False, primary_key: str = "", secondary_key: str = ""
+    ) -> Json:
+        """Register a device and return its document; keys that are not given are generated."""
+        keys = {"primaryKey": primary_key, "secondaryKey": secondary_key}
+        body = {
+            "deviceId": device,
+            "authentication": {"type": "sas", "symmetricKey": keys},
+            "capabilities": {"iotEdge": edge},
+        }
+        return _object(await self._call("PUT", _path(device), body))
+
+    async def update_device(self, document: Json) -> Json:
+        """Write back a device document as ``device`` gave it; raises PreconditionFailed when it is stale."""
+        path = _path(str(document["deviceId"]))
+        return _object(await self._call("PUT", path, document, etag=str(document["etag"])))
+
+    async def device(self, device: str) -> Json:
+        """One device's document."""
+        return _object(await self._call("GET", _path(device)))
+
+    async def devices(self, top: int = 1000) -> list[Json]:
+        """The documents of all devices, at most ``top``."""
+        return _list(await self._call("GET", "/devices", query={"top": str(top)}))
+
+    async def delete_device(self, device: str) -> None:
+        """Remove a device with its modules."""
+        await self._call("DELETE", _path(device), etag="*")
+
+    async def device_connection_string(self, device: str) -> str:
+        """The connection string by which a device with a key connects."""
+        keys = (await self.device(device))["authentication"]["symmetricKey"]
+        return ConnectionString.parse(
+            f"HostName={self._host};DeviceId={device};SharedAccessKey={keys['primaryKey']}"
+        ).render()
+
+    async def create_module(self, device: str, module: str) -> Json:
+        """Register a module and return its document."""
+        body = {"deviceId": device, "moduleId": module, "authentication": {"type": "sas"}}
+        return _object(await self._call("PUT", _path(device, module), body))
+
+    async def module(self, device: str, module: str) -> Json:
+        """One module's document."""
+        return _object(await self._call("GET", _path(device, module)))
+
+    async def modules(self, device: str) -> list[Json]:
+        """The documents of a device's modules."""
+        return _list(await self._call("GET", f"{_path(device)}/modules"))
+
+    async def delete_module(self, device: str, module: str) -> None:
+        """Remove a module."""
+        await self._call("DELETE", _path(device, module), etag="*")
+
+    async def apply_configuration(self, device: str, manifest: Json) -> None:
+        """Apply a deployment manifest to one edge device; nothing happens when any part of it is wrong."""
+        await self._call("POST", f"{_path(device)}/applyConfigurationContent", manifest)
+
+    async def twin(self, device: str, module: str | None = None) -> Json:
+        """A twin with tags, metadata and versions."""
+        return _object(await self._call("GET", _path(device, module, "/twins")))
+
+    async def patch_twin(
+        self,
+        device: str,
+        module: str | None = None,
+        *,
+        desired: Json | None = None,
+        tags: Json | None = None,
+        etag: str | None = None,
+    ) -> Json:
+        """Merge into desired properties and tags; returns the whole twin."""
+        body: Json = {}
+        if desired is not None:
+            body["properties"] = {"desired": desired}
+        if tags is not None:
+            body["tags"] = tags
+        return _object(await self._call("PATCH", _path(device, module, "/twins"), body, etag=etag))
+
+    async def invoke_method(
+        self, device: str, request: MethodRequest, module: str | None = None
+    ) -> MethodResponse:
+        """What the device answered. Raises NotFound while it is not online, TimedOut without an answer."""
+        wait_s = TIMEOUT_S + request.response_timeout_s + request.connect_timeout_s
+        path = f"{_path(device, module, '/twins')}/methods"
+        return MethodResponse.parse(await self._call("POST", path, request.to_json(), timeout_s=wait_s))
+
+    async def events(
+        self, start: str | int = "latest", *, device: str | None = None, module: str | None = None
+    ) -> AsyncGenerator[Json, None]:
+        """Telemetry after ``start`` (``earliest``, ``latest`` or a sequence number), live, for ever.
+
+        Raises Unavailable when the stream breaks: go on from the last ``sequence``.
+        """
+        query = {"from": str(start), "device": device, "module": module}
+        given = {name: value for name, value in query.items() if value is not None}
+        timeout = httpx.Timeout(TIMEOUT_S, read=STREAM_TIMEOUT_S)
+        try:
+            async with self._http.stream(
+                "GET", "/events", params=given, headers=self._headers(), timeout=timeout
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise _error(response)
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        yield json.loads(line.removeprefix("data: "))
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
+        raise Unavailable("the hub ended the event stream", hint="go on from the last sequence number")
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        etag: str | None = None,
+        query: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
+        headers = self._headers()
+        if etag is not None:
+            headers["If-Match"] = etag if etag == "*" else f'"{etag}"'
+        parameters = {"api-version": API_VERSION, **(query or {})}
+        try:
+            response = await self._http.request(
+                method, path, params=parameters, json=body, headers=headers, timeout=timeout_s
+            )
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
+        if response.is_error:
+            raise _error(response)
+        return response.json() if response.content else None
+
+    def _headers(self) -> dict[str, str]:
+        expiry = int(self._clock.now().timestamp()) + TOKEN_LIFETIME_S
+        return {"Authorization": make_token(self._host, self._sign, expiry, self._policy)}
+
+    def _unreachable(self, cause: httpx.TransportError) -> Unavailable:
+        return Unavailable(
+            f"cannot reach the hub at {self._http.base_url}: {cause or type(cause).__name__}",
+            hint="is it running, and is this its host name, port and root certificate?",
+        )
+
+
+def _path(device: str, module: str | None = None, below: str = "/devices") -> str:
+    path = f"{below}/{quote(device, safe='')}"
+    return path if module is None else f"{path}/modules/{quote(module, safe='')}"
+
+
+def _error(response: httpx.Response) -> SkerryError:
+    """Our kind of error for the hub's answer, with the fields that say where the fault is."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    fields = dict(document) if isinstance(document, dict) else {}
+    message = str(fields.pop("Message", f"the hub answered {response.status_code}"))
+    fields.pop("ExceptionMessage", None)
+    kind = KINDS.get(response.status_code, Unavailable)
+    text = message.partition(";")[2] or message
+    return kind(text, code_name=response.headers.get("iothub-errorcode", ""), **fields)
+
+
+def _object(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise Unavailable("the hub did not answer with a JSON object", hint="is this a Skerry hub?")
+    return value
+
+
+def _list(value: Any) -> list[Json]:
+    if not isinstance(value, list):
+        raise Unavailable("the hub did not answer with a JSON array", hint="is this a Skerry hub?")
+    return value

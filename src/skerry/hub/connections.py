@@ -1,0 +1,110 @@
+"""Which identities are connected to this hub now, and since when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+
+from skerry.clock import Clock, iso
+from skerry.contract.names import Identity
+from skerry.contract.resources import NEVER
+from skerry.protocol.device_session import DeviceSession, Kind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether an identity is connected, when that last changed and when it was last heard of (ISO, UTC)."""
+
+    connected: bool = False
+    updated: str = NEVER
+    last_activity: str = NEVER
+
+
+class Connections:
+    """The sessions of this hub process, and a way to wait for one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sessions: dict[Identity, DeviceSession] = {}
+        self._presence: dict[Identity, Presence] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def attach(self, session: DeviceSession) -> Presence:
+        """A session began; it replaces an older one of the same identity."""
+        session.on_subscriptions = self._subscribed
+        self._sessions[session.identity] = session
+        self._announce()
+        log.info("%s connected", session.identity.client_id)
+        return self._move(session.identity, connected=True)
+
+    def detach(self, session: DeviceSession) -> Presence | None:
+        """A session ended; ``None`` when a newer one of the same identity is there already."""
+        if self._sessions.get(session.identity) is not session:
+            return None
+        del self._sessions[session.identity]
+        log.info("%s disconnected", session.identity.client_id)
+        return self._move(session.identity, connected=False)
+
+    def active(self, identity: Identity) -> None:
+        """The identity was heard of just now."""
+        known = self._presence.get(identity)
+        if known is not None:
+            self._presence[identity] = replace(known, last_activity=iso(self._clock.now()))
+
+    def get(self, identity: Identity) -> DeviceSession | None:
+        """The identity's session, or ``None`` while it is not connected."""
+        return self._sessions.get(identity)
+
+    def presence(self, identity: Identity) -> Presence | None:
+        """What is known since this process started; ``None`` when it has not connected since."""
+        return self._presence.get(identity)
+
+    def connected_devices(self) -> int:
+        """How many devices, not modules, are connected."""
+        return sum(identity.module is None for identity in self._sessions)
+
+    async def wait_for(self, identity: Identity, kind: Kind, timeout_s: float) -> DeviceSession | None:
+        """The identity's session once it is subscribed to ``kind``; ``None`` after ``timeout_s`` seconds."""
+        deadline = self._clock.monotonic() + timeout_s
+        while True:
+            changed = self._changed
+            session = self._sessions.get(identity)
+            if session is not None and session.subscribed_to(kind):
+                return session
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return None
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return None
+
+    def close(self, identity: Identity, reason: str) -> None:
+        """End the identity's session, if it has one, and forget it."""
+        session = self._sessions.get(identity)
+        if session is not None:
+            session.close(reason)
+
+    def forget(self, identity: Identity) -> None:
+        """The identity no longer exists: end its session and drop what is known of it."""
+        self.close(identity, "identity deleted")
+        self._presence.pop(identity, None)
+
+    def _subscribed(self, _: DeviceSession) -> None:
+        self._announce()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _move(self, identity: Identity, *, connected: bool) -> Presence:
+        now = iso(self._clock.now())
+        presence = Presence(connected=connected, updated=now, last_activity=now)
+        self._presence[identity] = presence
+        return presence

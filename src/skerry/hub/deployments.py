@@ -1,0 +1,82 @@
+"""Applying a deployment manifest to one edge device (contract §4.6)."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+from skerry.clock import Clock, iso
+from skerry.contract.manifest import Manifest
+from skerry.contract.names import SYSTEM_MODULES, DeviceId, Identity, ModuleId
+from skerry.contract.twin import validate_patch
+from skerry.errors import InvalidInput
+from skerry.hub import identity_rows, twin_rows
+from skerry.hub.connections import Connections
+from skerry.hub.twins import DesiredChange, Twins, replaced
+from skerry.store.database import Database
+
+log = logging.getLogger(__name__)
+
+# Who the identities are managed by that come and go with deployments (contract §4.3).
+MANAGED_BY = "iotEdge"
+
+
+class Deployments:
+    """One manifest, one transaction: all of it happens or nothing."""
+
+    def __init__(self, database: Database, twins: Twins, connections: Connections, clock: Clock) -> None:
+        self._database = database
+        self._twins = twins
+        self._connections = connections
+        self._clock = clock
+
+    async def apply(self, device: DeviceId, manifest: Manifest) -> None:
+        """Make the device's modules and their desired properties what the manifest says.
+
+        Modules of an earlier manifest that this one leaves out lose identity, twin and connection. Raises
+        NotFound (device), InvalidInput (not an edge device).
+        """
+        for name in manifest.modules.keys() - SYSTEM_MODULES:
+            validate_patch(manifest.modules[name], name=f"modulesContent.{name}.properties.desired")
+        now = iso(self._clock.now())
+        changes, removed = await self._database.write(
+            lambda connection: _apply(connection, device, manifest, now)
+        )
+        for identity in removed:
+            self._connections.forget(identity)
+        for change in changes:
+            self._twins.tell(change)
+        log.info(
+            "deployment applied to %s: modules %s, removed %s",
+            device,
+            sorted(manifest.agent.modules),
+            sorted(identity.client_id for identity in removed),
+        )
+
+
+def _apply(
+    connection: sqlite3.Connection, device: DeviceId, manifest: Manifest, now: str
+) -> tuple[list[DesiredChange], list[Identity]]:
+    if not identity_rows.load(connection, Identity(device)).iot_edge:
+        raise InvalidInput(
+            f"device {device} is not an edge device",
+            hint="create it with capabilities.iotEdge = true",
+            field="deviceId",
+            value=str(device),
+        )
+    wanted = {Identity(device, ModuleId(name)) for name in {*manifest.modules, *manifest.agent.modules}}
+    have = {row.identity: row for row in identity_rows.modules_of(connection, device)}
+    for identity in sorted(wanted - have.keys()):
+        managed_by = "" if identity.module in SYSTEM_MODULES else MANAGED_BY
+        identity_rows.create(connection, identity_rows.new_module(identity, managed_by, now), now)
+    removed = sorted(i for i, row in have.items() if row.managed_by == MANAGED_BY and i not in wanted)
+    for identity in removed:
+        identity_rows.delete(connection, identity)
+    changes = []
+    for name, desired in manifest.modules.items():
+        identity = Identity(device, ModuleId(name))
+        twin = twin_rows.load(connection, identity)
+        twin, change = replaced(identity, twin, twin.tags, desired, now)
+        twin_rows.save(connection, identity, twin)
+        changes.append(change)
+    return changes, removed

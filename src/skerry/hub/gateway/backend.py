@@ -1,0 +1,112 @@
+"""What a device's connection may do at the hub: the hub's verbs as the protocol head wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from skerry.contract.message import Message
+from skerry.contract.names import HUB_MODULE, DeviceId, Identity, ModuleId
+from skerry.contract.topics import ConnectName
+from skerry.errors import InvalidInput, SkerryError
+from skerry.hub.connections import Presence
+from skerry.hub.subscriptions import Subscriptions
+from skerry.hub.verbs import Verbs
+from skerry.protocol.device_session import DeviceSession
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Implements ``skerry.protocol.head.Backend`` over the hub's verbs."""
+
+    def __init__(self, verbs: Verbs, subscriptions: Subscriptions) -> None:
+        self._authority = verbs.authority
+        self._registry = verbs.registry
+        self._twins = verbs.twins
+        self._telemetry = verbs.telemetry
+        self._connections = verbs.connections
+        self._subscriptions = subscriptions
+        self._saving: set[asyncio.Task[None]] = set()
+
+    async def authenticate(
+        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+    ) -> None:
+        """Return when the password proves the identity; raises NotAuthenticated."""
+        self._authority.authenticate_device(name.identity, password)
+
+    async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
+        return self._subscriptions.load(identity)
+
+    async def save_subscriptions(self, identity: Identity, subs: Mapping[str, int]) -> None:
+        await self._subscriptions.save(identity, subs)
+
+    async def telemetry(self, sender: Identity, message: Message) -> None:
+        """Store one message; it is acknowledged when this returns."""
+        origin = self._origin(sender, message)
+        system = {name: value for name, value in message.system.items() if name not in _ORIGIN}
+        self._connections.active(sender)
+        await self._telemetry.append(
+            origin, Message(message.body, message.properties, _stamped(system, origin))
+        )
+
+    async def twin(self, identity: Identity) -> dict[str, Any]:
+        self._connections.active(identity)
+        return self._twins.device_view(identity)
+
+    async def patch_reported(self, identity: Identity, patch: dict[str, Any]) -> int:
+        self._connections.active(identity)
+        return await self._twins.patch_reported(identity, patch)
+
+    def attached(self, session: DeviceSession) -> None:
+        self._save(session.identity, self._connections.attach(session))
+
+    def detached(self, session: DeviceSession) -> None:
+        presence = self._connections.detach(session)
+        if presence is not None:
+            self._save(session.identity, presence)
+
+    async def drain(self) -> None:
+        """Return when every connection time that was noted is on disk."""
+        while self._saving:
+            await asyncio.wait(self._saving)
+
+    def _origin(self, sender: Identity, message: Message) -> Identity:
+        """Whose message this is: an edge hub forwards those of its modules and children (contract §6.4)."""
+        device = message.system.get("connectionDeviceId")
+        if sender.module != HUB_MODULE or device is None:
+            return sender
+        module = message.system.get("connectionModuleId")
+        try:
+            origin = Identity(DeviceId(device), ModuleId(module) if module else None)
+        except InvalidInput:
+            log.warning("%s forwarded a message of an illegal identity", sender.client_id)
+            return sender
+        if origin.device == sender.device or self._registry.is_child(origin.device, of=sender.device):
+            return origin
+        log.warning(
+            "%s forwarded a message of %s, which is not its child", sender.client_id, origin.client_id
+        )
+        return sender
+
+    def _save(self, identity: Identity, presence: Presence) -> None:
+        async def save() -> None:
+            try:
+                await self._registry.save_presence(identity, presence)
+            except SkerryError as failed:
+                log.error("connection time of %s not stored: %s", identity.client_id, failed)
+
+        task = asyncio.ensure_future(save())
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+
+_ORIGIN = ("connectionDeviceId", "connectionModuleId")
+
+
+def _stamped(system: Mapping[str, str], origin: Identity) -> dict[str, str]:
+    """System properties with the sender as the hub knows it; what a client claims does not count."""
+    stamped = {**system, "connectionDeviceId": str(origin.device)}
+    return stamped if origin.module is None else {**stamped, "connectionModuleId": str(origin.module)}

@@ -1,0 +1,55 @@
+"""The hub's shared access policies: who a service is by its key, and what it may do (contract §1.2)."""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from skerry.hub.fresh import fresh_key
+
+
+class Right(enum.Enum):
+    """One thing a policy may allow."""
+
+    REGISTRY_READ = "registryRead"
+    REGISTRY_WRITE = "registryWrite"
+    SERVICE_CONNECT = "serviceConnect"
+    DEVICE_CONNECT = "deviceConnect"
+
+
+BUILT_IN: Mapping[str, frozenset[Right]] = {
+    "iothubowner": frozenset(Right),
+    "service": frozenset({Right.SERVICE_CONNECT}),
+    "device": frozenset({Right.DEVICE_CONNECT}),
+    "registryRead": frozenset({Right.REGISTRY_READ}),
+    "registryReadWrite": frozenset({Right.REGISTRY_READ, Right.REGISTRY_WRITE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named pair of keys with rights; the keys never show in its repr."""
+
+    name: str
+    keys: tuple[str, str] = field(repr=False)
+    rights: frozenset[Right]
+
+
+def create_missing(connection: sqlite3.Connection) -> None:
+    """Give every built-in policy that has no keys yet a fresh pair."""
+    for name in BUILT_IN:
+        connection.execute(
+            "INSERT OR IGNORE INTO policies VALUES (?, ?, ?)", (name, fresh_key(), fresh_key())
+        )
+
+
+def load(connection: sqlite3.Connection) -> dict[str, Policy]:
+    """The policies of this hub by name."""
+    rows = connection.execute("SELECT name, primary_key, secondary_key FROM policies")
+    return {
+        name: Policy(name, (primary, secondary), BUILT_IN[name])
+        for name, primary, secondary in rows
+        if name in BUILT_IN
+    }

@@ -1,0 +1,272 @@
+"""The register of devices and modules: who exists, with which keys, allowed or not (contract §4.1-4.3)."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from skerry.clock import Clock, iso
+from skerry.contract.names import AGENT_MODULE, HUB_MODULE, DeviceId, Identity, ModuleId
+from skerry.contract.resources import DeviceRecord, DeviceRequest, ModuleRecord, ModuleRequest, edge_scope
+from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, PreconditionFailed
+from skerry.hub import etags, identity_rows
+from skerry.hub.connections import Connections, Presence
+from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.subscriptions import key
+from skerry.store.database import Database
+
+log = logging.getLogger(__name__)
+
+# Azure's bounds on one page of GET /devices, and on the modules of a device, to which its two system
+# modules come on top.
+DEVICES_TOP_MAX = 1000
+MODULES_MAX = 102
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many devices are registered."""
+
+    total: int
+    enabled: int
+
+
+class Registry:
+    """The identities of one hub. Changes are durable when a verb returns, and give a new etag."""
+
+    def __init__(self, database: Database, connections: Connections, clock: Clock) -> None:
+        self._database = database
+        self._connections = connections
+        self._clock = clock
+
+    def device(self, device: DeviceId) -> DeviceRecord:
+        """The device with its keys; raises NotFound."""
+        record = self._now(self.require(Identity(device))).record()
+        assert isinstance(record, DeviceRecord)
+        return record
+
+    def module(self, identity: Identity) -> ModuleRecord:
+        """The module with its keys; raises NotFound."""
+        record = self._now(self.require(identity)).record()
+        assert isinstance(record, ModuleRecord)
+        return record
+
+    def require(self, identity: Identity) -> IdentityRow:
+        """The row of an identity that must exist; raises NotFound."""
+        return self._database.read_now(lambda connection: identity_rows.load(connection, identity))
+
+    async def devices(self, top: int = DEVICES_TOP_MAX) -> list[DeviceRecord]:
+        """Devices by name, at most ``top`` and at most 1000."""
+        rows = await self._database.read(
+            lambda connection: identity_rows.devices(connection, min(top, DEVICES_TOP_MAX))
+        )
+        records = [self._now(row).record() for row in rows]
+        return [record for record in records if isinstance(record, DeviceRecord)]
+
+    def modules(self, device: DeviceId) -> list[ModuleRecord]:
+        """The modules of a device by name; raises NotFound for an unknown device."""
+        self.require(Identity(device))
+        rows = self._database.read_now(lambda connection: identity_rows.modules_of(connection, device))
+        records = [self._now(row).record() for row in rows]
+        return [record for record in records if isinstance(record, ModuleRecord)]
+
+    async def put_device(self, request: DeviceRequest, if_match: str | None) -> DeviceRecord:
+        """Create (no ``if_match``) or update a device.
+
+        Raises AlreadyExists, NotFound, PreconditionFailed, InvalidInput (an edge device that would stop being
+        one or change its scope).
+        """
+        identity, now = Identity(request.device_id), iso(self._clock.now())
+
+        def update(old: IdentityRow) -> IdentityRow:
+            return _updated_device(old, request, now)
+
+        fresh = _updated_device(IdentityRow(identity), request, now)
+        await self._put(identity, fresh, update, if_match, now)
+        if request.status != "enabled":
+            self._close_all(request.device_id, "device disabled")
+        return self.device(request.device_id)
+
+    async def put_module(self, request: ModuleRequest, if_match: str | None) -> ModuleRecord:
+        """Create (no ``if_match``) or update a module; raises as ``put_device``."""
+        identity, now = Identity(request.device_id, request.module_id), iso(self._clock.now())
+
+        def update(old: IdentityRow) -> IdentityRow:
+            return _updated_module(old, request)
+
+        fresh = _updated_module(IdentityRow(identity, status_updated=now), request)
+        await self._put(identity, fresh, update, if_match, now)
+        return self.module(identity)
+
+    async def delete(self, identity: Identity, if_match: str | None) -> None:
+        """Remove an identity and end its connection; a device takes its modules along.
+
+        Raises NotFound, PreconditionFailed, NotAllowed (a system module).
+        """
+        if identity.module in (AGENT_MODULE, HUB_MODULE):
+            raise NotAllowed(
+                f"{identity.module} belongs to the edge device", hint="delete the device instead"
+            )
+
+        def work(connection: sqlite3.Connection) -> list[Identity]:
+            _check_etag(identity_rows.load(connection, identity), if_match)
+            gone = [identity]
+            if identity.module is None:
+                gone += [row.identity for row in identity_rows.modules_of(connection, identity.device)]
+            identity_rows.delete(connection, identity)
+            return gone
+
+        for gone in await self._database.write(work):
+            self._connections.forget(gone)
+        log.info("deleted %s", identity.client_id)
+
+    def keys(self, identity: Identity) -> tuple[str, ...] | None:
+        """The keys the identity may sign with, ``None`` when it is not registered."""
+        row = self._database.read_now(lambda connection: identity_rows.find(connection, identity))
+        if row is None:
+            return None
+        return row.keys if row.auth_type == "sas" else ()
+
+    def enabled(self, device: DeviceId) -> bool:
+        """Whether a device (and so each of its modules) may connect."""
+        row = self._database.read_now(lambda connection: identity_rows.find(connection, Identity(device)))
+        return row is not None and row.status == "enabled"
+
+    def is_child(self, device: DeviceId, of: DeviceId) -> bool:
+        """Whether a device is in the scope of an edge device."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            child = identity_rows.find(connection, Identity(device))
+            edge = identity_rows.find(connection, Identity(of))
+            if child is None or edge is None or not edge.device_scope:
+                return False
+            return edge.device_scope in (child.device_scope, *child.parent_scopes)
+
+        return self._database.read_now(work)
+
+    async def save_presence(self, identity: Identity, presence: Presence) -> None:
+        """Keep when an identity was last seen; nothing happens when it was deleted meanwhile."""
+        sql = (
+            "UPDATE identities SET connection_updated = ?, last_activity = ? WHERE device = ? AND module = ?"
+        )
+        values = (presence.updated, presence.last_activity, *key(identity))
+        await self._database.write(lambda connection: connection.execute(sql, values).rowcount)
+
+    async def counts(self) -> Counts:
+        """How many devices there are."""
+        sql = "SELECT count(*), coalesce(sum(status = 'enabled'), 0) FROM identities WHERE module = ''"
+        total, enabled = await self._database.read(lambda connection: connection.execute(sql).fetchone())
+        return Counts(total, enabled)
+
+    async def _put(
+        self,
+        identity: Identity,
+        fresh: IdentityRow,
+        update: Callable[[IdentityRow], IdentityRow],
+        if_match: str | None,
+        now: str,
+    ) -> None:
+        def work(connection: sqlite3.Connection) -> bool:
+            if if_match is not None:
+                old = identity_rows.load(connection, identity)
+                _check_etag(old, if_match)
+                changed = update(old).changed()
+                identity_rows.save(connection, changed)
+                _ensure_system_modules(connection, changed, now)
+                return changed.keys != old.keys or changed.auth_type != old.auth_type
+            if identity_rows.find(connection, identity) is not None:
+                raise AlreadyExists(
+                    f"{identity.client_id} exists already",
+                    hint="send If-Match to update it",
+                    id=identity.client_id,
+                )
+            _check_room(connection, identity)
+            identity_rows.create(connection, fresh, now)
+            _ensure_system_modules(connection, fresh, now)
+            return False
+
+        if await self._database.write(work):
+            self._connections.close(identity, "its credentials changed")
+        log.info("%s %s", "created" if if_match is None else "updated", identity.client_id)
+
+    def _close_all(self, device: DeviceId, reason: str) -> None:
+        self._connections.close(Identity(device), reason)
+        for module in self.modules(device):
+            self._connections.close(module.identity, reason)
+
+    def _now(self, row: IdentityRow) -> IdentityRow:
+        """The row with the times of this process, which are newer than the stored ones."""
+        presence = self._connections.presence(row.identity)
+        if presence is None:
+            return row
+        return replace(row, connection_updated=presence.updated, last_activity=presence.last_activity)
+
+
+def _updated_device(old: IdentityRow, request: DeviceRequest, now: str) -> IdentityRow:
+    if old.iot_edge and not request.iot_edge:
+        raise InvalidInput("an edge device stays one", hint="delete it first", path="capabilities.iotEdge")
+    scope = old.device_scope if request.device_scope is None else request.device_scope
+    if request.iot_edge:
+        own = edge_scope(request.device_id, old.generation)
+        if request.device_scope not in (None, "", own):
+            raise InvalidInput(
+                "the scope of an edge device is its own", hint="leave it out", path="deviceScope"
+            )
+        scope = own
+    status_changed = old.status != request.status or old.status_reason != request.status_reason
+    return replace(
+        old,
+        status=request.status,
+        status_reason=request.status_reason,
+        status_updated=now if status_changed else old.status_updated,
+        auth_type=request.auth_type,
+        keys=_keys(old, request),
+        thumbprints=request.thumbprints,
+        iot_edge=request.iot_edge,
+        device_scope=scope,
+        parent_scopes=request.parent_scopes,
+    )
+
+
+def _updated_module(old: IdentityRow, request: ModuleRequest) -> IdentityRow:
+    return replace(
+        old,
+        auth_type=request.auth_type,
+        keys=_keys(old, request),
+        thumbprints=request.thumbprints,
+        managed_by=request.managed_by,
+    )
+
+
+def _keys(old: IdentityRow, request: DeviceRequest | ModuleRequest) -> tuple[str, str]:
+    """Given keys as they are; one that is not given stays (it was generated when the row was made)."""
+    primary, secondary = old.keys
+    return request.primary_key or primary, request.secondary_key or secondary
+
+
+def _check_etag(row: IdentityRow, if_match: str | None) -> None:
+    if if_match is not None and not etags.matches(if_match, row.etag):
+        raise PreconditionFailed(
+            f"{row.identity.client_id} has changed", hint="read it again and use its etag", etag=row.etag
+        )
+
+
+def _check_room(connection: sqlite3.Connection, identity: Identity) -> None:
+    if identity.module is None:
+        return
+    identity_rows.load(connection, Identity(identity.device))
+    if len(identity_rows.modules_of(connection, identity.device)) >= MODULES_MAX:
+        raise NotAllowed(
+            f"device {identity.device} has {MODULES_MAX} modules", code_name="TooManyModulesOnDevice"
+        )
+
+
+def _ensure_system_modules(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
+    if not row.iot_edge:
+        return
+    for name in (AGENT_MODULE, HUB_MODULE):
+        identity = Identity(row.identity.device, ModuleId(name))
+        if identity_rows.find(connection, identity) is None:
+            identity_rows.create(connection, identity_rows.new_module(identity, "", now), now)

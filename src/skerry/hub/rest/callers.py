@@ -1,0 +1,59 @@
+"""The caller of a REST request, and the ids in its path."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from skerry.contract.names import DeviceId, Identity, ModuleId
+from skerry.hub import authority, etags
+from skerry.hub.authority import Caller
+from skerry.hub.policies import Right
+from skerry.hub.verbs import Verbs
+
+
+def verbs_of(request: Request) -> Verbs:
+    """The hub behind this request."""
+    verbs = request.app.state.verbs
+    assert isinstance(verbs, Verbs)
+    return verbs
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, by SAS token; raises NotAuthenticated."""
+    return verbs_of(request).authority.identify(request.headers.get("authorization"))
+
+
+def require(request: Request, right: Right) -> None:
+    """Raise NotAuthenticated or NotAllowed unless the caller's token carries this right."""
+    authority.require(caller_of(request), right)
+
+
+def require_or_own(request: Request, right: Right, device: DeviceId) -> None:
+    """As ``require``, or the caller is the device itself, asking about its own modules."""
+    authority.require_or_own(caller_of(request), right, device)
+
+
+def require_reader(request: Request, right: Right) -> None:
+    """As ``require``; a person may also log in with a policy's name and key. For reading only: a browser
+    sends a Basic login on its own, so it must never change anything."""
+    header = request.headers.get("authorization")
+    if authority.is_basic(header):
+        authority.require(verbs_of(request).authority.identify_person(header), right)
+    else:
+        require(request, right)
+
+
+def device_in(request: Request) -> DeviceId:
+    """The device in the path; raises InvalidInput."""
+    return DeviceId(request.path_params["device"])
+
+
+def identity_in(request: Request) -> Identity:
+    """The device or module in the path; raises InvalidInput."""
+    module = request.path_params.get("module")
+    return Identity(device_in(request), ModuleId(module) if module is not None else None)
+
+
+def if_match(request: Request) -> str | None:
+    """The etag the caller insists on, ``*`` for any, ``None`` when it does not say."""
+    return etags.parse(request.headers.get("if-match"))

@@ -1,0 +1,50 @@
+"""The HTTPS front: Azure's service API, our event stream, MQTT over WebSocket, the dashboard."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from skerry.clock import Clock
+from skerry.errors import SkerryError
+from skerry.hub.dashboard import pages
+from skerry.hub.rest import events, identities, operations, twins
+from skerry.hub.rest.errors import render_error, render_http_error
+from skerry.hub.verbs import Verbs
+from skerry.mqtt.link import Handler
+from skerry.mqtt.websocket import serve_websocket
+
+# Azure's path for MQTT over WebSocket (contract §1.5).
+WEBSOCKET_PATH = "/$iothub/websocket"
+
+
+def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starlette:
+    """The ASGI application of a hub; ``handler`` takes the MQTT links that come over WebSocket."""
+    routes: list[BaseRoute] = [
+        *identities.routes(),
+        *twins.routes(),
+        *events.routes(),
+        *operations.routes(verbs),
+        WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
+    ]
+    if dashboard:
+        routes += pages.routes()
+    application = Starlette(
+        routes=routes,
+        exception_handlers={SkerryError: render_error, HTTPException: render_http_error},
+    )
+    application.state.verbs = verbs
+    return application
+
+
+class MqttOverWebSocket:
+    """An ASGI endpoint that hands the connection to the MQTT head."""
+
+    def __init__(self, handler: Handler, clock: Clock) -> None:
+        self._handler = handler
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve_websocket(self._handler, receive, send, scope, clock=self._clock)

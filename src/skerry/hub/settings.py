@@ -1,0 +1,59 @@
+"""What a hub can be told before it starts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry.errors import InvalidInput
+
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Where a hub keeps its data, what it is called and where it listens; a port of 0 picks a free one.
+
+    ``host_name`` goes into connection strings and the certificate; ``extra_names`` are further DNS names or
+    IP addresses clients may use. Telemetry older than ``telemetry_keep_days`` or beyond
+    ``telemetry_keep_messages`` is dropped, oldest first. Raises InvalidInput naming the setting.
+    """
+
+    data_dir: Path
+    host_name: str = "localhost"
+    bind: str = "127.0.0.1"
+    https_port: int = 443
+    mqtt_port: int = 8883
+    extra_names: tuple[str, ...] = ()
+    dashboard: bool = True
+    telemetry_keep_days: float = 7.0
+    telemetry_keep_messages: int = 1_000_000
+    log_level: str = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (self.host_name, *self.extra_names):
+            if not HOST_NAME.fullmatch(name):
+                raise _wrong("host_name", name, "a DNS name or an IPv4 address")
+        for field, port in (("https_port", self.https_port), ("mqtt_port", self.mqtt_port)):
+            if not 0 <= port <= 65535:
+                raise _wrong(field, port, "a port from 0 to 65535")
+        if self.log_level not in LOG_LEVELS:
+            raise _wrong("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
+        if self.telemetry_keep_days <= 0:
+            raise _wrong("telemetry_keep_days", self.telemetry_keep_days, "more than 0")
+        if self.telemetry_keep_messages < 1:
+            raise _wrong("telemetry_keep_messages", self.telemetry_keep_messages, "at least 1")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name and address a client may know this hub by, the host name first."""
+        return tuple(dict.fromkeys((self.host_name, "localhost", "127.0.0.1", *self.extra_names)))
+
+
+def _wrong(field: str, value: object, expected: str) -> InvalidInput:
+    return InvalidInput(
+        f"hub setting {field} is {value!r}", hint=f"give {expected}", field=field, value=value
+    )

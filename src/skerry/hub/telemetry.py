@@ -1,0 +1,175 @@
+"""The durable telemetry log: appended by devices, read by position, live or later."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from skerry.clock import Clock, iso
+from skerry.contract.message import Message
+from skerry.contract.names import DeviceId, Identity, ModuleId
+from skerry.errors import StorageFull
+from skerry.store.database import Database
+
+log = logging.getLogger(__name__)
+
+# Pages of this size keep a slow reader's memory below 64 MiB even with the largest messages (256 KiB).
+PAGE_MAX = 200
+# How often the log is trimmed to what it may keep, and how many rows go in one transaction.
+TRIM_EVERY_S = 60.0
+TRIM_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One stored message: its position, when it was stored (ISO, UTC), who sent it, what."""
+
+    sequence: int
+    enqueued: str
+    sender: Identity
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which senders a reader wants; ``None`` means all, ``module=""`` the device itself only."""
+
+    device: str | None = None
+    module: str | None = None
+
+    def where(self) -> tuple[str, tuple[str, ...]]:
+        terms = [("device", self.device), ("module", self.module)]
+        given = [(column, value) for column, value in terms if value is not None]
+        return "".join(f" AND {column} = ?" for column, _ in given), tuple(value for _, value in given)
+
+
+EVERYTHING = Filter()
+
+
+class Telemetry:
+    """The log of one hub. ``append`` returns when the message survives a power loss."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._arrived = asyncio.Event()
+        self.appended = 0
+
+    async def append(self, sender: Identity, message: Message) -> int:
+        """Store one message and return its sequence number. Raises StorageFull: nothing was kept."""
+        row = (
+            iso(self._clock.now()),
+            str(sender.device),
+            str(sender.module or ""),
+            json.dumps(dict(message.properties), ensure_ascii=False),
+            json.dumps(dict(message.system), ensure_ascii=False),
+            message.body,
+        )
+        try:
+            sequence = await self._database.write(lambda connection: _insert(connection, row))
+        except StorageFull:
+            log.error("telemetry of %s not stored, not acknowledged: the disk is full", sender.client_id)
+            raise
+        self.appended += 1
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+        return sequence
+
+    async def read(self, after: int, limit: int = PAGE_MAX, only: Filter = EVERYTHING) -> Sequence[Event]:
+        """Up to ``limit`` messages with a sequence number greater than ``after``, in order."""
+        return await self._database.read(lambda connection: _page(connection, after, limit, only))
+
+    async def read_or_wait(self, after: int, limit: int, only: Filter, wait_s: float) -> Sequence[Event]:
+        """As ``read``, but when there is nothing yet wait up to ``wait_s`` seconds for something to come."""
+        deadline = self._clock.monotonic() + wait_s
+        while True:
+            arrived = self._arrived
+            found = await self.read(after, limit, only)
+            left = deadline - self._clock.monotonic()
+            if found or left <= 0:
+                return found
+            try:
+                await asyncio.wait_for(arrived.wait(), left)
+            except TimeoutError:
+                return []
+
+    async def follow(self, after: int, only: Filter, idle_s: float) -> AsyncIterator[Event | None]:
+        """Every message after ``after``, then new ones as they come; ``None`` after ``idle_s`` of quiet."""
+        while True:
+            events = await self.read_or_wait(after, PAGE_MAX, only, idle_s)
+            if not events:
+                yield None
+            for event in events:
+                after = event.sequence
+                yield event
+
+    async def newest(self) -> int:
+        """The sequence number of the last stored message, 0 before the first."""
+        return await self._database.read(_newest)
+
+    async def trim(self, keep_days: float, keep_messages: int) -> int:
+        """Drop what is older or beyond what may be kept; returns how many messages went."""
+        oldest = iso(self._clock.now() - timedelta(days=keep_days))
+        dropped = 0
+        while True:
+            gone = await self._database.write(lambda connection: _trim(connection, oldest, keep_messages))
+            dropped += gone
+            if gone < TRIM_ROWS:
+                break
+        if dropped:
+            log.info("telemetry: dropped %d messages past their keeping", dropped)
+        return dropped
+
+    async def keep_trimmed(self, keep_days: float, keep_messages: int) -> None:
+        """Trim now and every minute, for ever; a full disk is logged and tried again."""
+        while True:
+            try:
+                await self.trim(keep_days, keep_messages)
+            except StorageFull as full:
+                log.error("telemetry could not be trimmed: %s", full)
+            await self._clock.sleep(TRIM_EVERY_S)
+
+
+def _insert(connection: sqlite3.Connection, row: tuple[object, ...]) -> int:
+    sql = (
+        "INSERT INTO telemetry (enqueued, device, module, properties, system, body) VALUES (?, ?, ?, ?, ?, ?)"
+    )
+    sequence = connection.execute(sql, row).lastrowid
+    assert sequence is not None
+    return sequence
+
+
+def _page(connection: sqlite3.Connection, after: int, limit: int, only: Filter) -> list[Event]:
+    where, values = only.where()
+    # The terms are column names of ours; every value is a parameter.
+    sql = (
+        "SELECT sequence, enqueued, device, module, properties, system, body FROM telemetry"
+        f" WHERE sequence > ?{where} ORDER BY sequence LIMIT ?"
+    )
+    return [_event(row) for row in connection.execute(sql, (after, *values, min(limit, PAGE_MAX)))]
+
+
+def _event(row: tuple[int, str, str, str, str, str, bytes]) -> Event:
+    sequence, enqueued, device, module, properties, system, body = row
+    sender = Identity(DeviceId(device), ModuleId(module) if module else None)
+    message = Message(body=body, properties=json.loads(properties), system=json.loads(system))
+    return Event(sequence, enqueued, sender, message)
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'telemetry'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> int:
+    sql = (
+        "DELETE FROM telemetry WHERE sequence IN (SELECT sequence FROM telemetry"
+        " WHERE enqueued < ? OR sequence <= (SELECT max(sequence) FROM telemetry) - ?"
+        " ORDER BY sequence LIMIT ?)"
+    )
+    return connection.execute(sql, (oldest, keep_messages, TRIM_ROWS)).rowcount

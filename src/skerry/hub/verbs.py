@@ -1,0 +1,28 @@
+"""Everything a front may ask of the hub, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skerry.clock import Clock
+from skerry.hub.authority import Authority
+from skerry.hub.connections import Connections
+from skerry.hub.deployments import Deployments
+from skerry.hub.methods import Methods
+from skerry.hub.registry import Registry
+from skerry.hub.telemetry import Telemetry
+from skerry.hub.twins import Twins
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """REST, gateway and dashboard parse, call one of these, and render: many fronts, one data plane."""
+
+    authority: Authority
+    registry: Registry
+    twins: Twins
+    methods: Methods
+    deployments: Deployments
+    telemetry: Telemetry
+    connections: Connections
+    clock: Clock

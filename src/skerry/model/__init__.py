@@ -1,0 +1,1 @@
+"""From a trained Keras file to a verified model package."""

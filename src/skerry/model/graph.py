@@ -1,0 +1,313 @@
+"""The network as a flat list of layer applications, whatever nesting it was built with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from skerry.errors import InvalidInput, Unsupported
+from skerry.model.keras_file import F32, Json, WeightStore, read_saved
+
+MODELS = ("Functional", "Sequential")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One application of one layer: ``name`` is unique (nested layers as ``base/conv``, reuse as ``fc#1``).
+
+    ``kind`` is the Keras class, with ``ops.`` before it for operations such as ``x / 127.5``.
+    ``operands`` are names of nodes; operations may have numbers among them.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, Json]
+    weights: tuple[F32, ...]
+    operands: tuple[str | float, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The nodes this one reads."""
+        return tuple(o for o in self.operands if isinstance(o, str))
+
+    def refuse(self, what: str) -> Unsupported:
+        """The error for an option this build has no rule for."""
+        return Unsupported(
+            f"layer {self.name!r} ({self.kind}): {what} is not known",
+            hint="replace the layer, or open an issue with the model's summary",
+            layer=self.name,
+            kind=self.kind,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A network with one image input (height, width, channels) and one output, in order of execution."""
+
+    name: str
+    input: str
+    shape: tuple[int, int, int]
+    nodes: tuple[Node, ...]
+    output: str
+    keras_version: str
+    layers: int
+    parameters: int
+
+
+def read_network(path: Path, size: tuple[int, int] | None = None) -> Network:
+    """The network in the ``.keras`` file at ``path``; ``size`` (height, width) settles an open input size.
+
+    InvalidInput for what is no model or contradicts itself, Unsupported naming the layer for more than
+    one input or output and for classes that are not Keras' own.
+    """
+    saved = read_saved(path)
+    flattener = _Flattener(saved.weights)
+    try:
+        outputs = flattener.inline(saved.config, "", "", None)
+    except (KeyError, IndexError, TypeError, AttributeError) as exc:
+        raise InvalidInput(
+            f"config.json in {path.name} does not describe a Keras 3 model: {exc!r}", path=str(path)
+        ) from exc
+    if len(flattener.inputs) != 1 or len(outputs) != 1:
+        raise Unsupported(
+            f"{path.name} has {len(flattener.inputs)} inputs and {len(outputs)} outputs, not one of each",
+            inputs=[name for name, _ in flattener.inputs],
+            outputs=outputs,
+        )
+    name, shape = flattener.inputs[0]
+    nodes = tuple(_needed(flattener.nodes, outputs[0]))
+    return Network(
+        name=str(saved.config.get("config", {}).get("name", path.stem)),
+        input=name,
+        shape=_image_shape(name, shape, size),
+        nodes=nodes,
+        output=outputs[0],
+        keras_version=saved.keras_version,
+        layers=len({node.name.partition("#")[0] for node in nodes}),
+        parameters=sum(array.size for arrays in flattener.used.values() for array in arrays),
+    )
+
+
+def _image_shape(name: str, shape: Sequence[Json], size: tuple[int, int] | None) -> tuple[int, int, int]:
+    if len(shape) != 4:
+        raise Unsupported(
+            f"input {name!r} has shape {list(shape)}; images are [batch, height, width, channels]"
+        )
+    height, width, channels = shape[1:]
+    if size is not None:
+        if (height or size[0], width or size[1]) != size:
+            raise InvalidInput(f"input {name!r} is {height} x {width}, not {size[0]} x {size[1]}", value=size)
+        height, width = size
+    if not (isinstance(height, int) and isinstance(width, int) and isinstance(channels, int)):
+        raise InvalidInput(
+            f"input {name!r} has an open size {list(shape)}", hint="name the size to build for"
+        )
+    return height, width, channels
+
+
+def _needed(nodes: Sequence[Node], output: str) -> list[Node]:
+    wanted = {output}
+    kept = []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            kept.append(node)
+            wanted.update(node.inputs)
+    return kept[::-1]
+
+
+@dataclass
+class _Flattener:
+    store: WeightStore
+    nodes: list[Node] = field(default_factory=list)
+    inputs: list[tuple[str, Sequence[Json]]] = field(default_factory=list)
+    used: dict[str, tuple[F32, ...]] = field(default_factory=dict)
+
+    def inline(
+        self, model: Mapping[str, Json], group: str, prefix: str, given: list[str] | None
+    ) -> list[str]:
+        """Append the model's nodes; ``given`` are its inputs, None for the outermost. Returns its outputs."""
+        kind, config = _class(model, prefix), model["config"]
+        if kind not in MODELS:
+            raise Unsupported(
+                f"{prefix or 'the model'} is a {kind}: only Functional and Sequential models are data",
+                hint="rebuild it with keras.Model(inputs, outputs)",
+                kind=kind,
+            )
+        _refuse_precision(prefix or str(config.get("name", "model")), config)
+        groups = self._groups(config["layers"], group)
+        scope = _Scope(self, groups, prefix, given)
+        return scope.sequential(model) if kind == "Sequential" else scope.functional(config)
+
+    def _groups(self, layers: Sequence[Mapping[str, Json]], container: str) -> dict[str, str]:
+        counts: dict[str, int] = {}
+        groups = {}
+        for layer in layers:
+            snake = _snake_case(str(layer["class_name"]))
+            count = counts[snake] = counts.get(snake, -1) + 1
+            fallback = f"{snake}_{count}" if count else snake
+            name = str(layer["config"].get("name", ""))
+            groups[name] = self.store.find(container, name, fallback)
+        return groups
+
+    def add(self, node: Node, group: str) -> str:
+        arrays = self.store.arrays.get(group, ())
+        self.used[group] = arrays
+        self.nodes.append(replace(node, weights=arrays))
+        return node.name
+
+
+@dataclass
+class _Scope:
+    """One model being inlined."""
+
+    flat: _Flattener
+    groups: Mapping[str, str]
+    prefix: str
+    given: list[str] | None
+    results: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+
+    def sequential(self, model: Mapping[str, Json]) -> list[str]:
+        layers = model["config"]["layers"]
+        if layers and layers[0]["class_name"] == "InputLayer":
+            current = self._input(layers[0])
+            layers = layers[1:]
+        else:
+            shape = model["config"].get("build_input_shape") or model.get("build_config", {}).get(
+                "input_shape"
+            )
+            if self.given is None and not shape:
+                raise InvalidInput("the Sequential model was never built", hint="call it once, then save it")
+            current = self._open("input", shape or ())
+        for layer in layers:
+            current = self._apply(layer, 0, current)
+        return current
+
+    def functional(self, config: Mapping[str, Json]) -> list[str]:
+        layers = {str(layer["name"]): layer for layer in config["layers"]}
+        for name in _history(config["input_layers"]):
+            self.results[name[0], name[1]] = self._input(layers[name[0]])
+        waiting = [
+            (name, index)
+            for name, layer in layers.items()
+            for index in range(len(layer["inbound_nodes"]))
+            if (name, index) not in self.results
+        ]
+        while waiting:
+            later = [key for key in waiting if not self._try(layers[key[0]], key)]
+            if len(later) == len(waiting):
+                raise InvalidInput(f"layer {later[0][0]!r} has inputs that nothing gives", layer=later[0][0])
+            waiting = later
+        return [
+            # Keras counts a Functional's own inner node here, and only here.
+            self.results[name, node - (layers[name]["class_name"] == "Functional")][tensor]
+            for name, node, tensor in _history(config["output_layers"])
+        ]
+
+    def _try(self, layer: Mapping[str, Json], key: tuple[str, int]) -> bool:
+        call = layer["inbound_nodes"][key[1]]
+        operands = _operands(call, str(layer["name"]))
+        if any(isinstance(o, tuple) and o[:2] not in self.results for o in operands):
+            return False
+        values = [self.results[o[0], o[1]][o[2]] if isinstance(o, tuple) else o for o in operands]
+        self.results[key] = self._apply(layer, key[1], values)
+        return True
+
+    def _apply(self, layer: Mapping[str, Json], index: int, operands: Sequence[str | float]) -> list[str]:
+        config = layer["config"]
+        name = self.prefix + str(config["name"])
+        kind = _class(layer, name)
+        if kind in MODELS:
+            inner = f"{name}#{index}/" if index else f"{name}/"
+            names = [value for value in operands if isinstance(value, str)]
+            return self.flat.inline(layer, self.groups[str(config["name"])], inner, names)
+        _refuse_precision(name, config)
+        unique = f"{name}#{index}" if index else name
+        return [
+            self.flat.add(Node(unique, kind, config, (), tuple(operands)), self.groups[str(config["name"])])
+        ]
+
+    def _input(self, layer: Mapping[str, Json]) -> list[str]:
+        config = layer["config"]
+        return self._open(
+            str(config["name"]), config.get("batch_shape") or config.get("batch_input_shape") or ()
+        )
+
+    def _open(self, name: str, shape: Sequence[Json]) -> list[str]:
+        if self.given is not None:
+            if not self.given:
+                raise InvalidInput(f"the model {self.prefix!r} gets too few inputs", layer=self.prefix)
+            return [self.given.pop(0)]
+        self.flat.inputs.append((name, shape))
+        return [name]
+
+
+def _class(layer: Mapping[str, Json], name: str) -> str:
+    """The class of a layer, with ``ops.`` for operations; Unsupported when it is not Keras' own."""
+    kind, module = str(layer.get("class_name")), str(layer.get("module") or "keras")
+    if module.split(".")[0] != "keras":
+        raise Unsupported(
+            f"layer {name!r} is a {kind} of {module}, not one of Keras' own",
+            hint="its behaviour is code that is not in the file; use Keras layers",
+            layer=name,
+            kind=kind,
+        )
+    if kind == "Lambda":
+        raise Unsupported(
+            f"layer {name!r} is a Lambda: it is code, and code in model files is not run",
+            hint="use a Keras layer such as Rescaling or Activation",
+            layer=name,
+            kind=kind,
+        )
+    return f"ops.{kind}" if module.startswith("keras.src.ops") else kind
+
+
+def _refuse_precision(name: str, config: Mapping[str, Json]) -> None:
+    policy = config.get("dtype")
+    if isinstance(policy, Mapping):
+        policy = policy.get("config", {}).get("name")
+    if policy not in (None, "float32"):
+        raise Unsupported(
+            f"layer {name!r} computes in {policy}; only float32 is known",
+            hint="save a float32 copy: build the model under the float32 policy and set its weights",
+            layer=name,
+        )
+
+
+def _history(references: Json) -> list[tuple[str, int, int]]:
+    """``["image", 0, 0]`` or a list or dict of such, as a list."""
+    if isinstance(references, Mapping):
+        return [item for value in references.values() for item in _history(value)]
+    if references and isinstance(references[0], str):
+        return [(references[0], int(references[1]), int(references[2]))]
+    return [item for value in references for item in _history(value)]
+
+
+def _operands(call: Mapping[str, Json], name: str) -> list[tuple[str, int, int] | float]:
+    found: list[tuple[str, int, int] | float] = []
+
+    def walk(value: Json) -> None:
+        if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__":
+            found.extend(_history(value["config"]["keras_history"]))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                walk(item)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append(float(value))
+        elif value is not None:
+            raise Unsupported(f"layer {name!r} is called with {value!r}, which is not known", layer=name)
+
+    walk(call["args"])
+    if any(
+        isinstance(v, Mapping) and v.get("class_name") == "__keras_tensor__" for v in call["kwargs"].values()
+    ):
+        raise Unsupported(f"layer {name!r} takes a tensor by keyword, which is not known", layer=name)
+    return found
+
+
+def _snake_case(name: str) -> str:
+    """Keras' own rule (keras.src.utils.naming), so that group names agree."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,70 @@
+"""Real Keras as a witness, in a process of its own: 0.6 GB of TensorFlow never enters ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skerry.errors import InvalidInput, TimedOut, Unavailable
+from skerry.model.keras_file import F32
+
+CHILD = Path(__file__).with_name("keras_child.py")
+NOT_INSTALLED = 3
+HINT = "install it with: pip install 'skerry[keras]'"
+# ResNet152 on 256 samples takes 60 s on two cores, importing TensorFlow up to 10 s on a slow disk.
+TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KerasAnswer:
+    """What real Keras predicted, float32 [n, outputs], and its version."""
+
+    outputs: F32
+    version: str
+
+
+def is_installed() -> bool:
+    """Whether this Python has Keras and TensorFlow, found without importing them."""
+    return all(importlib.util.find_spec(name) is not None for name in ("keras", "tensorflow"))
+
+
+def predict(model: Path, batch: F32, python: str | None = None, timeout_s: float = TIMEOUT_S) -> KerasAnswer:
+    """Run ``batch`` [n, height, width, channels] through the model with the Keras of ``python``.
+
+    Unavailable when Keras is not installed there, InvalidInput when it cannot load or run the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="skerry-keras-") as scratch:
+        inputs, outputs = Path(scratch, "in.npz"), Path(scratch, "out.npz")
+        np.savez(inputs, x=batch)
+        command = [python or sys.executable, "-P", str(CHILD), str(model), str(inputs), str(outputs)]
+        try:
+            done = subprocess.run(
+                command, check=False, capture_output=True, text=True, timeout=timeout_s, env=_environment()
+            )
+        except FileNotFoundError as exc:
+            raise Unavailable(f"there is no Python at {python}", hint=HINT) from exc
+        except subprocess.TimeoutExpired as exc:
+            raise TimedOut(f"Keras did not finish {model.name} in {timeout_s:.0f} s") from exc
+        if done.returncode == NOT_INSTALLED:
+            raise Unavailable(f"Keras is not installed: {_last_line(done.stderr)}", hint=HINT)
+        if done.returncode != 0:
+            raise InvalidInput(f"Keras cannot run {model.name}: {_last_line(done.stderr)}", path=str(model))
+        with np.load(outputs) as answer:
+            return KerasAnswer(answer["y"].astype(np.float32), str(answer["version"]))
+
+
+def _environment() -> dict[str, str]:
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return {**os.environ, "KERAS_BACKEND": "tensorflow", **quiet}
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

@@ -1,0 +1,1 @@
+"""What each Keras layer becomes in ONNX."""

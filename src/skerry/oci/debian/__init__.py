@@ -1,0 +1,1 @@
+"""The base layer, straight from Debian packages."""

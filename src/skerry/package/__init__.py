@@ -1,0 +1,1 @@
+"""The model package: what the build writes and the device reads."""

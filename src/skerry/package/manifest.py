@@ -1,0 +1,203 @@
+"""The package on disk: a folder whose manifest names every file with its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skerry.errors import AlreadyExists, Damaged, InvalidInput, NotFound
+from skerry.package.document import Reader, canonical_json, parse_json
+from skerry.package.recipe import Recipe, labels_json, parse_labels
+
+SCHEMA = "skerry.package/1"
+MANIFEST, MODEL, RECIPE, LABELS = "manifest.json", "model.onnx", "recipe.json", "labels.json"
+CERTIFICATE, EXPECTED = "certificate.json", "golden/expected.npy"
+_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoldenSample:
+    """An image with the output the reference gave for it, float32 [outputs]."""
+
+    image_bytes: bytes
+    expected: NDArray[np.float32]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Package:
+    """A verified package; ``digest`` is the SHA-256 of its manifest, hence of everything in it."""
+
+    directory: Path
+    manifest: Mapping[str, object]
+    recipe: Recipe
+    model_path: Path
+    golden: list[GoldenSample]
+    certificate: Mapping[str, object]
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """What the model is called, from the Keras file's name."""
+        return str(self.manifest["name"])
+
+    @classmethod
+    def open(cls, directory: Path) -> Package:
+        """The package in ``directory``, every file checked.
+
+        NotFound without a manifest, InvalidInput for a manifest of another kind, Damaged for a file
+        that is missing or differs.
+        """
+        try:
+            raw = (directory / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise NotFound(
+                f"no model package in {directory}",
+                hint="make one with: skerry model build",
+                path=str(directory),
+            ) from exc
+        manifest = Reader(parse_json(raw, MANIFEST))
+        manifest.choice("schema", (SCHEMA,))
+        manifest.text("name")
+        contents = _verified(directory, manifest.child("files"), manifest.items("order"))
+        labels = parse_labels(parse_json(contents[LABELS], LABELS))
+        certificate = parse_json(contents[CERTIFICATE], CERTIFICATE)
+        document = parse_json(raw, MANIFEST)
+        if not isinstance(certificate, dict) or not isinstance(document, dict):
+            raise Damaged(f"{CERTIFICATE} is not an object", path=CERTIFICATE)
+        return cls(
+            directory=directory,
+            manifest=document,
+            recipe=Recipe.from_json(parse_json(contents[RECIPE], RECIPE), labels),
+            model_path=directory / MODEL,
+            golden=_golden(contents),
+            certificate=certificate,
+            digest="sha256:" + hashlib.sha256(raw).hexdigest(),
+        )
+
+
+def write_package(
+    directory: Path,
+    *,
+    name: str,
+    model: bytes,
+    recipe: Recipe,
+    golden: Sequence[GoldenSample],
+    certificate: Mapping[str, object],
+    source: Mapping[str, object] | None = None,
+) -> str:
+    """Write the package to ``directory``, all of it or nothing, and return its digest.
+
+    Same arguments, same bytes. A package already there is replaced; AlreadyExists when the folder
+    holds something else.
+    """
+    files = _contents(model, recipe, golden, certificate)
+    manifest = canonical_json(
+        {
+            "schema": SCHEMA,
+            "name": name,
+            "source": dict(source or {}),
+            "recipe": recipe.digest,
+            "order": sorted(files),
+            "files": {
+                path: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+                for path, data in files.items()
+            },
+        }
+    )
+    _refuse_other_content(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
+        fresh = Path(scratch, "package")
+        for path, data in {**files, MANIFEST: manifest}.items():
+            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / path).write_bytes(data)
+        if directory.exists():
+            shutil.rmtree(directory)
+        os.replace(fresh, directory)
+    return "sha256:" + hashlib.sha256(manifest).hexdigest()
+
+
+def _contents(
+    model: bytes, recipe: Recipe, golden: Sequence[GoldenSample], certificate: Mapping[str, object]
+) -> dict[str, bytes]:
+    expected = np.zeros((len(golden), recipe.output.size), "<f4")
+    files = {
+        MODEL: model,
+        RECIPE: canonical_json(recipe.to_json(labels=False)),
+        LABELS: canonical_json(labels_json(recipe.output.labels)),
+        CERTIFICATE: canonical_json(certificate),
+    }
+    for i, sample in enumerate(golden):
+        expected[i] = sample.expected
+        files[f"golden/{i:03}{_suffix(sample.image_bytes)}"] = sample.image_bytes
+    buffer = io.BytesIO()
+    np.save(buffer, expected, allow_pickle=False)
+    files[EXPECTED] = buffer.getvalue()
+    return files
+
+
+def _suffix(image: bytes) -> str:
+    return next((suffix for magic, suffix in _SUFFIXES.items() if image.startswith(magic)), ".img")
+
+
+def _refuse_other_content(directory: Path) -> None:
+    if directory.exists() and not (directory / MANIFEST).is_file():
+        if directory.is_dir() and not any(directory.iterdir()):
+            return
+        raise AlreadyExists(
+            f"{directory} exists and is no model package", hint="name another output", path=str(directory)
+        )
+
+
+def _verified(directory: Path, files: Reader, order: Sequence[object]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    for path in order:
+        if (
+            not isinstance(path, str)
+            or PurePosixPath(path).is_absolute()
+            or ".." in PurePosixPath(path).parts
+        ):
+            raise InvalidInput("a package's files lie inside it", path="order", value=path)
+        contents[path] = _checked(directory, path, files.child(path).text("sha256"))
+    missing = {MODEL, RECIPE, LABELS, CERTIFICATE, EXPECTED} - set(contents)
+    if missing:
+        raise InvalidInput(
+            f"the manifest names no {', '.join(sorted(missing))}", path="files", value=sorted(missing)
+        )
+    return contents
+
+
+def _checked(directory: Path, path: str, sha256: str) -> bytes:
+    try:
+        data = (directory / path).read_bytes()
+    except FileNotFoundError as exc:
+        raise Damaged(f"the package lacks {path}", hint="build or download it again", path=path) from exc
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Damaged(
+            f"{path} is not what the package's manifest names", hint="build or download it again", path=path
+        )
+    return data
+
+
+def _golden(contents: Mapping[str, bytes]) -> list[GoldenSample]:
+    images = sorted(path for path in contents if path.startswith("golden/") and path != EXPECTED)
+    try:
+        expected = np.load(io.BytesIO(contents[EXPECTED]), allow_pickle=False)
+    except ValueError as exc:
+        raise Damaged(f"{EXPECTED} cannot be read: {exc}", path=EXPECTED) from exc
+    if expected.ndim != 2 or len(expected) != len(images):
+        raise Damaged(f"{EXPECTED} does not fit the {len(images)} golden images", path=EXPECTED)
+    return [
+        GoldenSample(contents[path], row.astype(np.float32), path)
+        for path, row in zip(images, expected, strict=True)
+    ]

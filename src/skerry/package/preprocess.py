@@ -1,0 +1,147 @@
+"""From the bytes of an image file to the model's input, exactly as the recipe says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from skerry.errors import InvalidInput, TooLarge, Unsupported
+from skerry.package.recipe import CentreCrop, InputSpec, Recipe
+
+# Industrial cameras end near 50 megapixels; a decoded RGB image of this size takes 192 MB.
+PIXELS_MAX = 64_000_000
+# Only what cameras and archives give; each further decoder is attack surface.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def decode(data: bytes, recipe: Recipe) -> Image.Image:
+    """The image in ``data`` in mode RGB or L, upright where the recipe heeds EXIF.
+
+    InvalidInput when it is no image or a broken one, TooLarge above PIXELS_MAX, Unsupported for more
+    than 8 bits per channel (Pillow would clip those).
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as exc:
+        raise InvalidInput(
+            "not an image", hint=f"send one of {', '.join(FORMATS)}", bytes=len(data), starts=data[:8].hex()
+        ) from exc
+    except Image.DecompressionBombError as exc:
+        raise TooLarge(f"the image has more than {PIXELS_MAX} pixels", limit=PIXELS_MAX) from exc
+    except _BROKEN as exc:
+        raise InvalidInput(f"not an image that can be read: {exc}", bytes=len(data)) from exc
+    if image.width * image.height > PIXELS_MAX:
+        raise TooLarge(
+            f"the image has {image.width} x {image.height} pixels, more than {PIXELS_MAX}", limit=PIXELS_MAX
+        )
+    if image.mode.startswith(("I", "F")):
+        raise Unsupported(f"images of mode {image.mode} (more than 8 bits) are not known", mode=image.mode)
+    return _pixels(image, recipe, len(data))
+
+
+# What Pillow's decoders raise for truncated or malformed files.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError)
+
+
+def _pixels(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image) if recipe.decode.exif_orientation else image
+    except _BROKEN as exc:
+        raise InvalidInput(f"a broken image: {exc}", bytes=size) from exc
+    mode = "L" if recipe.decode.colour == "L" else "RGB"
+    return upright if upright.mode == mode else upright.convert(mode)
+
+
+def prepare(data: bytes, recipe: Recipe) -> NDArray[np.float32]:
+    """The model's input for one image file, float32 [height, width, channels]."""
+    return prepare_image(decode(data, recipe), recipe)
+
+
+def prepare_batch(images: Sequence[bytes], recipe: Recipe) -> NDArray[np.float32]:
+    """The inputs of several files as one array, float32 [n, height, width, channels]."""
+    spec = recipe.input
+    batch = np.empty((len(images), spec.height, spec.width, spec.channels), np.float32)
+    for row, data in zip(batch, images, strict=True):
+        row[...] = prepare(data, recipe)
+    return batch
+
+
+def prepare_image(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
+    """Crop, resize, scale: the steps after decoding."""
+    box = crop_box(image.size, recipe.input, recipe.crop)
+    cropped = image if box == (0, 0, *image.size) else image.crop(box)
+    pixels = _resize(cropped, recipe)
+    if recipe.decode.colour == "BGR":
+        pixels = pixels[:, :, ::-1]
+    if recipe.scaling.is_identity:
+        return np.ascontiguousarray(pixels, np.float32)
+    scaled = pixels * np.asarray(recipe.scaling.scale, np.float32)
+    return np.asarray(scaled + np.asarray(recipe.scaling.offset, np.float32), np.float32)
+
+
+def crop_box(size: tuple[int, int], spec: InputSpec, crop: CentreCrop | None) -> tuple[int, int, int, int]:
+    """Left, upper, right, lower of what the recipe keeps of an image of (width, height)."""
+    width, height = size
+    if crop is None:
+        return 0, 0, width, height
+    # The side that bounds the box of the input's aspect ratio, in units of the input's sides.
+    unit = min(width / spec.width, height / spec.height)
+    across = max(1, int(crop.fraction * unit * spec.width))
+    down = max(1, int(crop.fraction * unit * spec.height))
+    # The odd pixel is cut from the left and the top, as tensorflow/tpu's evaluation does.
+    left, upper = (width - across + 1) // 2, (height - down + 1) // 2
+    return left, upper, left + across, upper + down
+
+
+def _resize(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
+    """float32 [height, width, channels] in 0..255."""
+    spec, resize = recipe.input, recipe.resize
+    target = (spec.width, spec.height)
+    if resize.library == "pillow":
+        resized = image if image.size == target else image.resize(target, _FILTERS[resize.method])
+        return _array(resized)
+    pixels = _array(image)
+    if image.size == target:
+        return pixels
+    if resize.method == "nearest":
+        return pixels[_nearest(image.height, spec.height)][:, _nearest(image.width, spec.width)]
+    rows = _blend(pixels, spec.height, axis=0)
+    return _blend(rows, spec.width, axis=1)
+
+
+def _array(image: Image.Image) -> NDArray[np.float32]:
+    pixels = np.asarray(image, np.float32)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _nearest(source: int, target: int) -> NDArray[np.intp]:
+    """tf.image.resize's nearest: half-pixel centres, rounded down."""
+    scale = np.float32(source) / np.float32(target)
+    places = np.floor((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale)
+    return np.asarray(np.minimum(places, source - 1), np.intp)
+
+
+def _blend(pixels: NDArray[np.float32], target: int, axis: int) -> NDArray[np.float32]:
+    """tf.image.resize's bilinear along one axis: half-pixel centres, no antialias, float32."""
+    source = pixels.shape[axis]
+    scale = np.float32(source) / np.float32(target)
+    centres = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    lower = np.floor(centres)
+    weight = centres - lower
+    low = np.clip(lower, 0, source - 1).astype(np.intp)
+    high = np.clip(lower + 1, 0, source - 1).astype(np.intp)
+    shape = [1] * pixels.ndim
+    shape[axis] = target
+    below, above = pixels.take(low, axis), pixels.take(high, axis)
+    return np.asarray(below + (above - below) * weight.reshape(shape), np.float32)

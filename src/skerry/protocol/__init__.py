@@ -1,0 +1,1 @@
+"""The IoT Hub dialect of MQTT, both ends."""

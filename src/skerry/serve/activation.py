@@ -1,0 +1,135 @@
+"""Whether a model package may serve on this device: whole files, and the recorded answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from skerry.errors import Damaged, PreconditionFailed
+from skerry.package.manifest import GoldenSample, Package
+from skerry.package.postprocess import scores
+from skerry.package.preprocess import prepare
+from skerry.package.recipe import Recipe
+from skerry.serve.predictor import FloatArray, Predictor
+
+log = logging.getLogger(__name__)
+
+# Bounds the start: eight images of a MobileNet take some 0.1 s on one core, of a ResNet152 some 2 s.
+GOLDEN_MAX = 8
+
+# For a package whose certificate names none. Two fp32 engines differ by rounding, some 1e-6; a wrong
+# filter, colour order or weight differs by far more.
+TOLERANCE_DEFAULT = 1e-3
+
+OpenPredictor = Callable[[Path], Predictor]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenReport:
+    """What scoring golden images on this device gave."""
+
+    scored: int
+    recorded: int
+    """How many golden images the package has; those not scored were left out to start in time."""
+    same_best: int
+    """How many got the recorded best label; a near tie may turn within the tolerance."""
+    difference: float
+    """The largest difference of an output of the model."""
+    tolerance: float
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every score is within the tolerance; a package without golden images has no say."""
+        return self.difference <= self.tolerance
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "passed": self.passed,
+            "scored": self.scored,
+            "recorded": self.recorded,
+            "sameBest": self.same_best,
+            "difference": self.difference,
+            "tolerance": self.tolerance,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activated:
+    """A model that may serve."""
+
+    package: Package
+    predictor: Predictor
+    golden: GoldenReport
+
+
+def activate(directory: Path, open_predictor: OpenPredictor, *, golden_max: int = GOLDEN_MAX) -> Activated:
+    """Verify the package, load its model, and score up to ``golden_max`` of its golden images.
+
+    Blocks; call it in a thread. Raises NotFound, InvalidInput or Damaged for a bad package or model,
+    PreconditionFailed when this device does not give the recorded answers.
+    """
+    package = Package.open(directory)
+    predictor = open_predictor(package.model_path)
+    try:
+        report = score_golden(package, predictor, golden_max)
+        if not report.passed:
+            raise PreconditionFailed(
+                f"the model's answers here differ from the recorded ones by {report.difference:.2g}",
+                hint=f"at most {report.tolerance:.2g} is allowed; rebuild the package for this device",
+                golden=report.to_json(),
+            )
+    except (Damaged, PreconditionFailed):
+        predictor.close()
+        raise
+    log.info("activated %s (%s): golden %s", package.name, package.digest, report.to_json())
+    return Activated(package, predictor, report)
+
+
+def score_golden(package: Package, predictor: Predictor, golden_max: int) -> GoldenReport:
+    """Compare the model's outputs with the recorded ones, on samples spread over the set."""
+    begun = perf_counter()
+    samples = _spread(package.golden, golden_max)
+    same_best, difference = 0, 0.0
+    for start in range(0, len(samples), predictor.batch_max):
+        some = samples[start : start + predictor.batch_max]
+        found = predictor.infer(np.stack([prepare(each.image_bytes, package.recipe) for each in some]))
+        for row, sample in zip(found, some, strict=True):
+            same, distance = _compare(row, sample.expected, package.recipe)
+            same_best += same
+            difference = max(difference, distance)
+    return GoldenReport(
+        scored=len(samples),
+        recorded=len(package.golden),
+        same_best=same_best,
+        difference=difference,
+        tolerance=_tolerance(package),
+        seconds=perf_counter() - begun,
+    )
+
+
+def _spread(samples: Sequence[GoldenSample], at_most: int) -> list[GoldenSample]:
+    """Evenly spaced samples: golden sets are ordered by class, so the first ones would be one class."""
+    count = min(at_most, len(samples))
+    return [samples[i * len(samples) // count] for i in range(count)]
+
+
+def _compare(found: FloatArray, expected: FloatArray, recipe: Recipe) -> tuple[bool, float]:
+    """Whether the best label is the recorded one, and the largest difference of an output."""
+    same = scores(found, recipe).argmax() == scores(expected, recipe).argmax()
+    return bool(same), float(np.abs(found - expected).max())
+
+
+def _tolerance(package: Package) -> float:
+    """What the build allowed between its two engines is what it allows between two machines."""
+    allowed = package.certificate.get("allowed")
+    value = allowed.get("maxAbsDifference") if isinstance(allowed, Mapping) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    return TOLERANCE_DEFAULT

@@ -1,0 +1,1 @@
+"""Real images with a real model, made on the user's machine."""

@@ -1,0 +1,155 @@
+"""The values a queue takes and gives, with the table they lie in."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+QUEUE = """
+CREATE TABLE entry (
+    sequence INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    expires_at REAL,
+    headers BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX entry_order ON entry (endpoint, priority, sequence);
+CREATE INDEX entry_expiry ON entry (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE counter (next INTEGER NOT NULL);
+INSERT INTO counter VALUES (1);
+"""
+
+# Where a size is asked below, both lengths come from the row's header; a large body is not read.
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message for one endpoint. ``expires_at`` is Unix seconds, or None to keep it for ever."""
+
+    endpoint: str
+    priority: int
+    expires_at: float | None
+    body: bytes
+    headers: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the queue's cap."""
+        return len(self.headers) + len(self.body)
+
+
+class Cursor(NamedTuple):
+    """A place in an endpoint's order; ``peek`` returns what comes after it."""
+
+    priority: int
+    sequence: int
+
+
+START = Cursor(-(2**63), -(2**63))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry as it lies in the queue; ``sequence`` is never given twice, whatever crashes."""
+
+    sequence: int
+    endpoint: str
+    priority: int
+    expires_at: float | None
+    body: bytes
+    headers: bytes
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where to go on after this entry."""
+        return Cursor(self.priority, self.sequence)
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the queue's cap."""
+        return len(self.headers) + len(self.body)
+
+
+class Length(NamedTuple):
+    """How much an endpoint holds."""
+
+    messages: int
+    size: int
+
+
+Row = tuple[int, str, int, float | None, bytes, bytes]
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Add rows of (sequence, endpoint, priority, expires_at, headers, body)."""
+    connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def delete(connection: sqlite3.Connection, sequences: Sequence[int]) -> None:
+    """Delete what is still there of ``sequences``."""
+    connection.executemany("DELETE FROM entry WHERE sequence = ?", [(sequence,) for sequence in sequences])
+
+
+def sizes(connection: sqlite3.Connection, endpoint: str, sequences: Sequence[int]) -> dict[int, int]:
+    """The bytes of those of ``sequences`` that are there."""
+    return dict(
+        connection.execute(
+            "SELECT sequence, length(headers) + length(body) FROM entry"
+            " WHERE sequence IN (SELECT value FROM json_each(?)) AND endpoint = ?",
+            (json.dumps(list(sequences)), endpoint),
+        ).fetchall()
+    )
+
+
+def totals(connection: sqlite3.Connection) -> dict[str, Length]:
+    """What every endpoint holds."""
+    rows = connection.execute(
+        "SELECT endpoint, count(*), sum(length(headers) + length(body)) FROM entry GROUP BY endpoint"
+    )
+    return {endpoint: Length(count, size) for endpoint, count, size in rows}
+
+
+def following(
+    connection: sqlite3.Connection, endpoint: str, after: Cursor, now: float, limit: int, bytes_max: int
+) -> list[Stored]:
+    """Up to ``limit`` entries after a place, or fewer when ``bytes_max`` is passed; at least one."""
+    found: list[Stored] = []
+    size = 0
+    for row in connection.execute(
+        "SELECT sequence, endpoint, priority, expires_at, body, headers FROM entry"
+        " WHERE endpoint = ? AND (priority, sequence) > (?, ?) AND (expires_at IS NULL OR expires_at > ?)"
+        " ORDER BY priority, sequence LIMIT ?",
+        (endpoint, *after, now, limit),
+    ):
+        entry = Stored(*row)
+        size += entry.size
+        if found and size > bytes_max:
+            break
+        found.append(entry)
+    return found
+
+
+def delete_expired(connection: sqlite3.Connection, now: float, limit: int) -> list[tuple[int, str, int]]:
+    """Delete up to ``limit`` entries whose time is over; their (sequence, endpoint, bytes)."""
+    return connection.execute(
+        "DELETE FROM entry WHERE sequence IN"
+        " (SELECT sequence FROM entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+        " RETURNING sequence, endpoint, length(headers) + length(body)",
+        (now, limit),
+    ).fetchall()
+
+
+def reserve(connection: sqlite3.Connection, next_sequence: int) -> None:
+    """Promise that no sequence from here on has been given out."""
+    connection.execute("UPDATE counter SET next = ?", (next_sequence,))
+
+
+def first_free(connection: sqlite3.Connection) -> int:
+    """The lowest sequence that was never given out."""
+    (reserved,) = connection.execute("SELECT next FROM counter").fetchone()
+    (highest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM entry").fetchone()
+    return max(int(reserved), int(highest) + 1)
