@@ -88,6 +88,10 @@ class Authority:
             raise NotAuthenticated(f"policy {caller.policy} may not connect devices", reason="policy")
         self._check_enabled(identity)
 
+    def may_stay(self, identity: Identity) -> bool:
+        """Whether an identity is registered and its device enabled, so that it may be connected at all."""
+        return self._registry.keys(identity) is not None and self._registry.enabled(identity.device)
+
     def _service(self, token: SasToken, resources: Sequence[str]) -> ServiceCaller:
         policy = self._policies.get(token.policy or "")
         if policy is None:

@@ -118,6 +118,8 @@ def devices(connection: sqlite3.Connection, top: int) -> list[IdentityRow]:
 
 def create(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
     """Add an identity together with its empty twin."""
+    # A client of an earlier identity of this name may have subscribed while it was being deleted.
+    connection.execute("DELETE FROM subscriptions WHERE device = ? AND module = ?", key(row.identity))
     marks = ", ".join("?" * (len(NAMES) + 2))
     connection.execute(
         f"INSERT INTO identities (device, module, {COLUMNS}) VALUES ({marks})",

@@ -208,6 +208,8 @@ def _updated_device(old: IdentityRow, request: DeviceRequest, now: str) -> Ident
     if old.iot_edge and not request.iot_edge:
         raise InvalidInput("an edge device stays one", hint="delete it first", path="capabilities.iotEdge")
     scope = old.device_scope if request.device_scope is None else request.device_scope
+    if not scope and request.parent_scopes:
+        scope = request.parent_scopes[0]
     if request.iot_edge:
         own = edge_scope(request.device_id, old.generation)
         if request.device_scope not in (None, "", own):

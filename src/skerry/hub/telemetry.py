@@ -167,9 +167,10 @@ def _newest(connection: sqlite3.Connection) -> int:
 
 
 def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> int:
+    # Only the front of the log is looked at: the writer must not read it all while devices wait.
     sql = (
-        "DELETE FROM telemetry WHERE sequence IN (SELECT sequence FROM telemetry"
-        " WHERE enqueued < ? OR sequence <= (SELECT max(sequence) FROM telemetry) - ?"
-        " ORDER BY sequence LIMIT ?)"
+        "DELETE FROM telemetry WHERE sequence IN (SELECT sequence FROM"
+        " (SELECT sequence, enqueued FROM telemetry ORDER BY sequence LIMIT ?)"
+        " WHERE enqueued < ? OR sequence <= (SELECT max(sequence) FROM telemetry) - ?)"
     )
-    return connection.execute(sql, (oldest, keep_messages, TRIM_ROWS)).rowcount
+    return connection.execute(sql, (TRIM_ROWS, oldest, keep_messages)).rowcount

@@ -1,9 +1,9 @@
 """What each end of an MQTT link may say when: bytes and time in, events and bytes out.
 
 A server's link goes AWAITING_CONNECT → (CONNECT) ACCEPTING → (accept with code 0) OPEN → CLOSED; a
-client's goes CONNECTING → (CONNACK 0) OPEN → CLOSED. SERVER_LEGAL and CLIENT_LEGAL say
-which packets a state allows; anything else breaks the protocol. Packets that arrive while ACCEPTING (MQTT 3.1.1
-§3.1.4 lets a client send them) are held back.
+client's goes CONNECTING → (CONNACK 0) OPEN → CLOSED. SERVER_LEGAL and CLIENT_LEGAL say which packets a
+state allows; anything else breaks the protocol. Packets that arrive while ACCEPTING (MQTT 3.1.1 §3.1.4
+lets a client send them) are held back.
 
 Nothing survives a link here: who wants a message delivered keeps it until its PUBACK (see ``lost``), and who
 keeps subscriptions for a client does so above.

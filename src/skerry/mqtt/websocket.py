@@ -10,7 +10,7 @@ from typing import Any
 from skerry.clock import Clock
 
 from .link import Handler, Limits, Link
-from .server import CHECK_EVERY_S
+from .server import CHECK_EVERY_S, CLOSE_GRACE_S
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -50,6 +50,8 @@ async def serve_websocket(
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         link.connection_lost(None)
+        # What it sent is being stored as if it had come over TCP; cancelled only when that takes very long.
+        await asyncio.wait([asyncio.ensure_future(link.settled())], timeout=CLOSE_GRACE_S)
         link.abort()
     for outcome in outcomes:
         # The peer vanished while we wrote; a server says so by OSError (ASGI 3, "disconnected client").

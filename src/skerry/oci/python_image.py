@@ -26,6 +26,9 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 # What every image of ours runs with. No bytecode is written: the file system is read-only for the module.
 ENVIRONMENT = {
     "PATH": "/usr/bin",
+    # What Python finds by itself in a container; said for engines that run it from another root.
+    "PYTHONHOME": "/usr",
+    "PYTHONPATH": "/usr/lib/python3/dist-packages",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     "SSL_CERT_FILE": CERTIFICATES,

@@ -189,6 +189,9 @@ class DeviceClient:
                     renewed = await self._connected_once()
                 except SkerryError as exc:
                     self._complain(exc)
+                except Exception:
+                    # A mistake of ours must not leave a device in the field offline for good.
+                    log.exception("%s failed to connect for a reason of our own", self.identity)
                 if renewed or self._clock.monotonic() - began > self._backoff.max_s:
                     attempt = 0
                 if not renewed:
@@ -247,8 +250,7 @@ class DeviceClient:
         log.info("%s connected to %s", self.identity, self._host)
         self._up.set()
         self._outbox.attach(lambda topic, payload, dup: link.publish(topic, payload, 1, dup))
-        if self.on_connection_changed is not None:
-            self.on_connection_changed(True)
+        self._tell(connected=True)
 
     def _leave(self, link: Client) -> None:
         if self._link is not link:
@@ -261,8 +263,15 @@ class DeviceClient:
         task = asyncio.ensure_future(link.settled())
         self._lingering[link] = task
         task.add_done_callback(lambda _: self._lingering.pop(link, None))
-        if self.on_connection_changed is not None:
-            self.on_connection_changed(False)
+        self._tell(connected=False)
+
+    def _tell(self, *, connected: bool) -> None:
+        try:
+            if self.on_connection_changed is not None:
+                self.on_connection_changed(connected)
+        except Exception:
+            self.handler_errors += 1
+            log.exception("on_connection_changed of %s failed", self.identity)
 
     async def _set_up(self, link: Client) -> None:
         """Subscribe on each connection: the hub may have lost what it kept; then ask what has to be asked."""

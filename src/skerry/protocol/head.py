@@ -231,8 +231,10 @@ class Head:
     async def _changed(self, session: DeviceSession) -> None:
         if session.on_subscriptions is not None:
             session.on_subscriptions(session)
-        if session.persistent:
-            async with session.saving:  # or an older state could be written last
+        if not session.persistent:
+            return
+        async with session.saving:  # or an older state could be written last
+            if self._sessions.get(session.identity) is session:
                 await self._backend.save_subscriptions(session.identity, dict(session.filters))
 
     async def _execute(self, session: DeviceSession, will: Will) -> None:

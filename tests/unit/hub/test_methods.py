@@ -68,3 +68,14 @@ async def test_illegal_calls_are_refused_before_the_device_is_asked(hub: Running
     ]:
         answer = await hub.raw("POST", "/twins/dev/methods", body=body)
         assert (answer.status_code, answer.json()["path"]) == (400, path)
+
+
+async def test_an_answer_with_odd_text_comes_back_as_it_is(hub: RunningHub) -> None:
+    async def odd(request: MethodRequest) -> MethodResponse:
+        return MethodResponse(200, {"text": "é\U0001f600"})
+
+    device = hub.device(await hub.service.create_device("dev"))
+    device.on_method = odd
+    async with connected(device):
+        answer = await hub.service.invoke_method("dev", MethodRequest("go", connect_timeout_s=5))
+    assert answer.payload == {"text": "é\U0001f600"}

@@ -42,6 +42,7 @@ async def test_status_codes_are_the_ones_the_sdks_accept(hub: RunningHub) -> Non
     module = await hub.raw("PUT", "/devices/dev/modules/mod", body={"moduleId": "mod", "deviceId": "dev"})
     assert [created.status_code, again.status_code, module.status_code] == [200, 409, 200]
     assert created.headers["etag"] == f'"{created.json()["etag"]}"'
+    assert again.headers["content-type"] == "application/json; charset=utf-8"
     assert again.headers["iothub-errorcode"] == "DeviceAlreadyExists"
     assert again.json()["Message"].startswith("ErrorCode:DeviceAlreadyExists;")
     assert again.json()["ExceptionMessage"].startswith("Tracking ID:")
@@ -96,6 +97,8 @@ async def test_illegal_ids_and_bodies_are_refused_with_their_path(hub: RunningHu
     assert (broken.status_code, broken.json()["position"]) == (400, 12)
     array = await hub.raw("PUT", "/devices/a", body=[])
     assert array.status_code == 400
+    for content in (b'{"statusReason":"\\ud800"}', b'{"x":1e999}', b'{"x":NaN}', b"\xff"):
+        assert (await hub.raw("PUT", "/devices/a", content=content)).status_code == 400, content
     large = await hub.raw("PUT", "/devices/a", content=b" " * (1024 * 1024 + 1))
     assert (large.status_code, large.headers["iothub-errorcode"]) == (413, "MessageTooLarge")
     assert (await hub.raw("POST", "/devices/a")).status_code == 405

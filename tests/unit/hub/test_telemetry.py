@@ -104,6 +104,28 @@ async def test_an_event_shows_who_sent_what(hub: RunningHub) -> None:
     assert second["systemProperties"]["outputName"] == "out"
 
 
+async def test_a_body_that_no_json_can_carry_does_not_stop_readers(hub: RunningHub) -> None:
+    says_json = {"contentType": "application/json", "contentEncoding": "utf-8"}
+    bodies = [b"1e999", b'"\\ud800"', b"[" * 2000, b"\xff", b"9" * 5000, b'{"fine":1}']
+    async with connected(hub.device(await hub.service.create_device("dev"))) as device:
+        for body in bodies:
+            await device.send(Message(body, {}, says_json))
+    stream = hub.service.events("earliest")
+    seen = [await anext(stream) for _ in bodies]
+    await stream.aclose()
+    assert [event.get("bodyEncoding") for event in seen] == [
+        "base64",
+        None,
+        "base64",
+        "base64",
+        "base64",
+        None,
+    ]
+    assert seen[1]["body"] == "\ud800"
+    assert seen[-1]["body"] == {"fine": 1}
+    assert len((await hub.raw("GET", "/events/page?after=0")).json()["events"]) == len(bodies)
+
+
 async def test_an_edge_hub_forwards_for_its_modules_and_children_only(hub: RunningHub) -> None:
     edge = await hub.service.create_device("edge", edge=True)
     child = {"deviceId": "child", "deviceScope": edge["deviceScope"]}

@@ -31,7 +31,7 @@ def test_predicts_what_keras_predicts(zoo: Path, case: str) -> None:
     network = read_network(zoo / f"{case}.keras")
     with np.load(zoo / f"{case}.npz") as data:
         x, y = data["x"], data["y"]
-    assert np.ptp(y) > 1e-3, "outputs that are all alike prove nothing"
+    assert np.abs(y[0] - y[1]).max() > 1e-3, "outputs that do not depend on the input prove nothing"
     assert difference(predict(network, x), y) <= NUMPY_DIFFERENCE
     session = OnnxSession(convert(network).onnx)
     assert difference(session.run(x), y) <= ONNX_DIFFERENCE

@@ -231,7 +231,9 @@ def structures(keras: Any) -> dict[str, Make]:
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(
             weights=None, input_shape=(96, 96, 3), classes=7
         ),
-        "resnet50": lambda: keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=7),
+        "resnet50": lambda: keras.applications.ResNet50(
+            weights=None, input_shape=(64, 64, 3), classes=7, classifier_activation=None
+        ),
         "efficientnet_b0": lambda: keras.applications.EfficientNetB0(
             weights=None, input_shape=(64, 64, 3), classes=7
         ),
@@ -272,12 +274,9 @@ def refused_structures(keras: Any) -> dict[str, Make]:
         return keras.Model(x, keras.layers.Flatten()(keras.layers.Lambda(lambda v: v * 2)(x)))
 
     def foreign() -> Any:
-        class Scale(keras.layers.Layer):  # type: ignore[misc]
-            def call(self, x: Any) -> Any:
-                return x * 2
-
+        scale = type("Scale", (keras.layers.Layer,), {"call": lambda self, v: v * 2})
         x = keras.Input(SHAPE)
-        return keras.Model(x, keras.layers.Flatten()(Scale()(x)))
+        return keras.Model(x, keras.layers.Flatten()(scale()(x)))
 
     def open_size() -> Any:
         x = keras.Input((None, None, 3))
@@ -311,32 +310,38 @@ def main(folder: Path, others: list[str]) -> None:
 
     def save(name: str, model: Any) -> None:
         for variable in model.weights:
-            if "seed" in variable.path or not variable.shape:
-                continue
-            fan = np.prod(variable.shape[:-1]) if len(variable.shape) > 1 else 1
-            noise = random.normal(0, np.sqrt(1 / fan) if fan > 1 else 0.3, variable.shape)
-            around = 1.0 if any(part in variable.path for part in ("gamma", "variance")) else 0.0
-            variable.assign(around + np.clip(noise, -0.7, 0.7) if fan == 1 else noise)
+            if "seed" not in variable.path and variable.shape:
+                variable.assign(weight(variable))
         for layer in model.layers:
             if hasattr(layer, "finalize_state"):
                 layer.finalize_state()  # Normalization computes with copies of its weights.
         model.save(folder / f"{name}.keras")
 
+    def weight(variable: Any) -> Any:
+        shape = tuple(variable.shape)
+        if len(shape) > 1:  # Kernels keep the variance; a depthwise one sees one channel.
+            fan = np.prod(shape[:2] if shape[-1] <= 2 < shape[-2] else shape[:-1])
+            return random.normal(0, np.sqrt(2 / fan), shape)
+        middle = 1.0 if any(part in variable.path for part in ("gamma", "variance")) else 0.0
+        return middle + random.uniform(-0.5, 0.5, shape)
+
     def predict(name: str, model: Any) -> None:
         shape = tuple(side or 32 for side in model.input_shape[1:])
-        x = random.normal(0, 2, (3, *shape)).astype(np.float32)
+        low, high = (-4, 4) if shape == SHAPE else (0, 255)
+        x = random.uniform(low, high, (3, *shape)).astype(np.float32)
         np.savez(folder / f"{name}.npz", x=x, y=np.asarray(model(x, training=False)))
 
-    for name, make in {
-        **{n: (lambda s=s: row(keras, s)) for n, s in LAYERS.items()},
-        **structures(keras),
-    }.items():
+    for name, specs in LAYERS.items():
+        model = row(keras, specs)
+        save(name, model)
+        predict(name, model)
+    for name, make in structures(keras).items():
         model = make()
         save(name, model)
         predict(name, model)
-    for name, make in {
-        **{n: (lambda s=s: row(keras, s)) for n, s in REFUSED.items()}, **refused_structures(keras)
-    }.items():  # fmt: skip
+    for name, specs in REFUSED.items():
+        save(f"refused {name}", row(keras, specs))
+    for name, make in refused_structures(keras).items():
         save(f"refused {name}", make())
     for path in others:
         predict(Path(path).stem, keras.saving.load_model(path))

@@ -18,10 +18,8 @@ from skerry.mqtt.packets import (
     Will,
 )
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
-TOPICS = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=200
-)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+TOPICS = st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), min_size=1, max_size=200)
 IDS = st.integers(1, 65535)
 LEVELS = st.text("abc$/ é", max_size=8)
 FILTERS = st.one_of(

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_any_chunking_gives_the_same_packets(packets: list[Packet], cuts: list[i
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = Decoder()
     seen: list[Packet] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         seen += decoder.feed(stream[start:end])
     assert seen == packets
 
@@ -48,9 +50,10 @@ def test_a_flipped_bit_gives_packets_or_an_mqtt_error(packet: Packet, data: st.D
     stream = bytearray(encode(packet))
     stream[data.draw(st.integers(0, len(stream) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
-        Decoder().feed(bytes(stream))
-    except MqttError as exc:
-        assert str(exc)
+        packets = Decoder().feed(bytes(stream))
+    except MqttError:
+        return
+    assert Decoder().feed(b"".join(map(encode, packets))) == packets
 
 
 def test_the_bytes_are_those_of_the_standard() -> None:

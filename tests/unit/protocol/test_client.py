@@ -177,15 +177,18 @@ async def test_a_network_that_swallows_everything_is_noticed_and_nothing_is_lost
     clock = ManualClock()
     async with running_hub() as hub, wire_to(hub) as wire:
         client = hub.client(port=wire.port, clock=clock)
+        lost: list[bool] = []
         await client.start()
         await eventually(lambda: client.connected)
         await asyncio.sleep(0.02)
+        client.on_connection_changed = lost.append
         wire.silent = True
         send = asyncio.ensure_future(client.send(Message(b"x")))
         await asyncio.sleep(0.02)
-        assert client.connected
-        await clock.advance(60)
-        assert not client.connected
+        await clock.advance(45)
+        assert lost == []
+        await clock.advance(15)
+        assert lost == [False]
         wire.silent = False
         for _ in range(200):
             await clock.advance(1)
@@ -230,6 +233,23 @@ async def test_a_refused_client_tries_on_and_warns_once_per_cause(caplog: pytest
         await eventually(lambda: client.connected)
         await client.stop()
     assert len(caplog.records) == 1
+
+
+async def test_an_error_in_the_programs_callback_does_not_end_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "skerry")
+
+    def on_connection_changed(connected: bool) -> None:
+        raise ZeroDivisionError
+
+    async with running_hub() as hub:
+        client = hub.client()
+        client.on_connection_changed = on_connection_changed
+        async with started(client):
+            await client.send(Message(b"x"))
+            assert client.handler_errors == 1
+    assert hub.backend.bodies == [b"x"]
 
 
 async def test_a_message_over_the_bound_is_refused_at_once() -> None:

@@ -78,7 +78,7 @@ async def test_telemetry_arrives_with_its_properties() -> None:
 
 async def test_the_retain_flag_becomes_a_property() -> None:
     async with running_hub() as hub:
-        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         retained = Publish("devices/d/messages/events/", b"x", 1, retain=True, packet_id=1)
         writer.write(encode(connect_packet(hub, DEVICE)) + encode(retained))
         await eventually(lambda: hub.backend.messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 CAMERA, CNN = "camera", "cnn"
@@ -32,7 +33,12 @@ def deployment(camera_image: str, cnn_image: str) -> dict[str, Any]:
                     },
                     "modules": {
                         CNN: _module(cnn_image, startup_order=1),
-                        CAMERA: _module(camera_image, startup_order=2),
+                        # It waits to be told how many to send.
+                        CAMERA: _module(
+                            camera_image,
+                            startup_order=2,
+                            env={"SKERRY_FRAMES_PER_SECOND": FRAMES_PER_SECOND, "SKERRY_COUNT": 0},
+                        ),
                     },
                 }
             },
@@ -48,17 +54,17 @@ def deployment(camera_image: str, cnn_image: str) -> dict[str, Any]:
                 }
             },
             CNN: {"properties.desired": {"topK": 3}},
-            CAMERA: {"properties.desired": {"framesPerSecond": FRAMES_PER_SECOND, "count": 0, "loop": True}},
         }
     }
 
 
-def _module(image: str, *, startup_order: int) -> dict[str, Any]:
+def _module(image: str, *, startup_order: int, env: Mapping[str, int] | None = None) -> dict[str, Any]:
     return {
         "type": "docker",
         "version": "1.0",
         "status": "running",
         "restartPolicy": "always",
         "startupOrder": startup_order,
+        "env": {name: {"value": value} for name, value in (env or {}).items()},
         "settings": {"image": image, "createOptions": json.dumps({})},
     }

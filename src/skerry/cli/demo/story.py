@@ -253,7 +253,8 @@ class Story:
         self._check("desired property takes effect", f"topK 3 → {len(best.top)}", len(best.top) == 1)
 
     async def _send(self, client: ServiceClient, count: int) -> None:
-        answer = await client.invoke_method(DEVICE, MethodRequest("send", {"count": count}), CAMERA)
+        request = MethodRequest("send", {"count": count}, connect_timeout_s=RUN_TIMEOUT_S)
+        answer = await client.invoke_method(DEVICE, request, CAMERA)
         if answer.status != 200:
             raise Unavailable(f"the camera does not send: {answer.payload}")
         self.sent += count

@@ -72,6 +72,11 @@ class Agent:
         """Something changed: look now."""
         self._wake.set()
 
+    def load(self) -> None:
+        """Read what the last run of the agent left."""
+        self._source.load()
+        self._memory.load()
+
     def prepare_again(self) -> None:
         """Identities changed: modules may need another environment."""
         self._prepared.clear()
@@ -79,8 +84,7 @@ class Agent:
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        self._source.load()
-        self._memory.load()
+        self.load()
         forget = self._twin.on_change(self.wake)
         watcher = asyncio.create_task(self._watch())
         try:

@@ -62,6 +62,9 @@ class Gateway:
 
     def attached(self, session: DeviceSession) -> None:
         self._save(session.identity, self._connections.attach(session))
+        if not self._authority.may_stay(session.identity):
+            # It was deleted or disabled between its authentication and now; the CONNACK goes out first.
+            asyncio.get_running_loop().call_soon(session.close, "identity deleted or disabled")
 
     def detached(self, session: DeviceSession) -> None:
         presence = self._connections.detach(session)

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from skerry.contract.json_text import parse_json
+from skerry.contract.json_text import compact, parse_json
 from skerry.errors import InvalidInput, TooLarge
 
 # The largest legal request is a deployment manifest; 32 twins of 32 KiB fit.
@@ -31,6 +31,10 @@ async def read_object(request: Request) -> dict[str, Any]:
     document = parse_json(await read_body(request))
     if not isinstance(document, dict):
         raise InvalidInput("the body is not a JSON object", path="", value=type(document).__name__)
+    try:
+        compact(document).encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInput("the body holds text that is not Unicode", path="") from exc
     return document
 
 

@@ -6,12 +6,13 @@ import logging
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from skerry.clock import iso
 from skerry.contract.resources import error_body, error_code
 from skerry.errors import NotAuthenticated, SkerryError
 from skerry.hub.fresh import fresh_tracking
+from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.callers import verbs_of
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,11 @@ async def render_http_error(request: Request, error: Exception) -> Response:
 def _response(request: Request, status: int, name: str, text: str, more: dict[str, object]) -> Response:
     tracking = fresh_tracking()
     if status >= 500:
-        log.error("%s %s: %s (tracking id %s)", request.method, request.url.path, text, tracking)
+        log.error("%s %r: %s (tracking id %s)", request.method, request.url.path, text, tracking)
     else:
-        log.info("%s %s refused with %d %s: %s", request.method, request.url.path, status, name, text)
+        log.info("%s %r refused with %d %s: %s", request.method, request.url.path, status, name, text)
     body = error_body(name, text, tracking, iso(verbs_of(request).clock.now()))
-    return JSONResponse({**body, **more}, status, headers={"iothub-errorcode": name})
+    return Answer({**body, **more}, status, headers={"iothub-errorcode": name})
 
 
 def _telling(error: SkerryError) -> dict[str, object]:

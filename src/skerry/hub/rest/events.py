@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from skerry.contract.json_text import parse_json
+from skerry.contract.json_text import compact, parse_json
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId, ModuleId
 from skerry.errors import InvalidInput, SkerryError
 from skerry.hub.policies import Right
+from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.callers import require_reader, verbs_of
 from skerry.hub.telemetry import PAGE_MAX, Event, Filter, Telemetry
 
@@ -55,7 +56,7 @@ async def page(request: Request) -> Response:
     wait_s = _number(request, "wait", WAIT_DEFAULT_S, 0, WAIT_MAX_S)
     events = await telemetry.read_or_wait(after, limit, _filter(request), wait_s)
     newest = events[-1].sequence if events else after
-    return JSONResponse({"events": [event_json(event) for event in events], "next": newest})
+    return Answer({"events": [event_json(event) for event in events], "next": newest})
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -76,9 +77,11 @@ def _body(message: Message) -> dict[str, Any]:
     encoding = message.system.get("contentEncoding", "").lower()
     if content_type == "application/json" and encoding in ("utf-8", "utf8"):
         try:
-            return {"body": parse_json(message.body)}
+            body = parse_json(message.body)
+            compact(body)
+            return {"body": body}
         except SkerryError:
-            # It says JSON and is not: the reader gets the bytes as they are.
+            # It says JSON and is not (or holds 1e999, which is none either): the reader gets the bytes.
             return _base64(message.body)
     return _base64(message.body)
 
@@ -94,7 +97,8 @@ async def _lines(telemetry: Telemetry, after: int, only: Filter) -> AsyncIterato
         if event is None:
             yield ": alive\n\n"
         else:
-            data = json.dumps(event_json(event), ensure_ascii=False, separators=(",", ":"))
+            # ASCII: a device may send half a surrogate pair, which UTF-8 cannot carry.
+            data = json.dumps(event_json(event), separators=(",", ":"))
             yield f"id: {event.sequence}\ndata: {data}\n\n"
 
 

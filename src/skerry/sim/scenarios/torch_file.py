@@ -86,4 +86,4 @@ def _tensor(view: _View, storage: NDArray[Any]) -> NDArray[Any]:
     if reach > base.size:
         raise InvalidInput(f"a tensor of shape {view.size} reaches past its storage")
     strides = [step * storage.itemsize for step in view.stride]
-    return np.array(np.lib.stride_tricks.as_strided(base, view.size, strides))
+    return np.array(np.lib.stride_tricks.as_strided(base, view.size, strides), order="C")
