@@ -377,19 +377,13 @@ int main(int count, char **arguments) {
   if (count > 8) use_tls(arguments[8]);
   poller = epoll_create1(EPOLL_CLOEXEC);
   /* Subscribers first, or the first messages would find nobody. */
-  for (int wanted = 1; wanted >= 0; wanted--)
-    for (int i = 0; i < clients_count; i++)
-      if ((*clients[i].filter != 0) == wanted) {
-        int target = up + 1;
-        start(&clients[i]);
-        while (wanted && up < target) turn(100);
-        for (int begun = 0; !wanted && !begun;) {
-          int waiting = 0;
-          for (int j = 0; j <= i; j++) waiting += !*clients[j].filter && clients[j].state != UP;
-          if ((begun = waiting < CONNECTING_MAX)) break;
-          turn(100);
-        }
-      }
+  for (int subscribes = 1, started = 0; subscribes >= 0; subscribes--)
+    for (int i = 0; i < clients_count; i++) {
+      if ((*clients[i].filter != 0) != subscribes) continue;
+      start(&clients[i]);
+      started++;
+      while (started - up >= (subscribes ? 1 : CONNECTING_MAX)) turn(100);
+    }
   while (up < clients_count) turn(100);
   if (warm_up) send_messages(clients, clients_count, warm_up, window);
   double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), served = clock_s(server), began = clock_s(CLOCK_MONOTONIC);

@@ -60,9 +60,9 @@ class MemoryEngine:
     # The port.
 
     async def pull(self, image: str, credentials: RegistryCredentials | None = None) -> None:
-        self._do("pull", image)
         if image not in self.world.registry:
             raise NotFound(f"there is no image {image}", image=image)
+        self._do("pull", image)
         self.world.images.add(image)
 
     async def has_image(self, image: str) -> bool:

@@ -29,7 +29,8 @@ ALLOWED = {
     "edge.daemon": f"{BASE} contract protocol store service edge.settings edge.engine",
     "edge.agent": f"{BASE} contract store service edge.settings edge.engine.port",
     "edge.hub": f"{BASE} contract mqtt protocol store service edge.settings",
-    "edge": f"{BASE} contract mqtt protocol store service oci",
+    # edge.main wires the three of them.
+    "edge": f"{BASE} contract mqtt protocol store service oci edge",
     "sim": f"{BASE} contract mqtt protocol oci service",
     "cli": f"{BASE} contract oci store service protocol package model serve hub edge sim",
     "__main__": "cli",

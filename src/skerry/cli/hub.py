@@ -13,11 +13,10 @@ from skerry.cli import output
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
 from skerry.clock import SystemClock
 from skerry.errors import Unavailable
-from skerry.hub import app
+from skerry.hub.app import HubAddresses
+from skerry.hub.main import main as serve
 from skerry.hub.settings import HubSettings
 from skerry.hub.setup import connection_string
-from skerry.service.lifecycle import run_until_signal
-from skerry.service.log import configure
 
 # A hub that restarts is back within seconds; a reader goes on from the last event it saw.
 RECONNECT_S = 1.0
@@ -52,18 +51,14 @@ def hub() -> None:
 def up(extra_names: tuple[str, ...], log_level: str, log_json: bool, **given: Any) -> None:
     """Start a hub and serve until SIGTERM; the first start makes its keys and certificates."""
     settings = HubSettings(extra_names=extra_names, log_level=log_level, log_json=log_json, **given)
-    configure(log_level, json=log_json)
 
-    def ready(addresses: app.HubAddresses) -> None:
+    def ready(addresses: HubAddresses) -> None:
         output.say(
             f"hub {addresses.host_name} serves {addresses.https_url} and MQTT on {addresses.mqtt_port}"
         )
         output.say(f"its CA: {addresses.ca_file}")
 
-    async def serve(stop: asyncio.Event) -> None:
-        await app.run(settings, stop, ready)
-
-    asyncio.run(run_until_signal(serve))
+    serve(settings, ready)
 
 
 @hub.command(name="connection-string")

@@ -14,7 +14,7 @@ from typing import Any
 from skerry import __version__
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString
-from skerry.contract.names import AGENT_MODULE, Identity, ModuleId
+from skerry.contract.names import AGENT_MODULE, DeviceId, Identity, ModuleId
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.environment import Surroundings
 from skerry.edge.agent.methods import AgentMethods, moment
@@ -141,7 +141,7 @@ async def _start(
     agent = Agent(
         engine=engine,
         twin=_AgentTwin(hub.twins, Identity(device.device, ModuleId(AGENT_MODULE))),
-        host=_Host(host),
+        host=_Host(host, device.device, hub),
         documents=Documents(stores.database, "agent"),
         surroundings=_surroundings(settings, connection, engine, hub),
         clock=clock,
@@ -299,11 +299,17 @@ class _AgentTwin:
 class _Host:
     """The daemon's module host as the agent wants it."""
 
-    def __init__(self, host: WorkloadHost) -> None:
+    def __init__(self, host: WorkloadHost, device: DeviceId, hub: EdgeHub) -> None:
         self._host = host
+        self._device = device
+        self._hub = hub
 
     async def prepare(self, module: str) -> Prepared:
         generation, directory = await self._host.open(ModuleId(module))
+        identity = Identity(self._device, ModuleId(module))
+        if not self._hub.twins.cached(identity).known:
+            # Its twin is fetched now: it may have to start without a network soon.
+            self._hub.upstream.open(identity)
         return Prepared(generation, directory)
 
     async def release(self, module: str) -> None:

@@ -39,7 +39,7 @@ def connection_string(data_dir: Path, policy: str) -> str:
     path = data_dir / DATABASE_FILE
     if not path.exists():
         raise NotFound(
-            f"no hub in {data_dir}", hint="start one there first: skerry hub run", path=str(data_dir)
+            f"no hub in {data_dir}", hint="start one there first: skerry hub up", path=str(data_dir)
         )
     host_name, known = _read(path)
     if policy not in known:

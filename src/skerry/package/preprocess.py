@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ def decode(data: bytes, recipe: Recipe) -> Image.Image:
         raise InvalidInput(
             "not an image", hint=f"send one of {', '.join(FORMATS)}", bytes=len(data), starts=data[:8].hex()
         ) from exc
-    except Image.DecompressionBombError as exc:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
         raise TooLarge(f"the image has more than {PIXELS_MAX} pixels", limit=PIXELS_MAX) from exc
     except _BROKEN as exc:
         raise InvalidInput(f"not an image that can be read: {exc}", bytes=len(data)) from exc
@@ -49,8 +50,17 @@ def decode(data: bytes, recipe: Recipe) -> Image.Image:
     return _pixels(image, recipe, len(data))
 
 
-# What Pillow's decoders raise for truncated or malformed files.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError)
+# What Pillow's decoders and its EXIF writer raise for truncated or malformed files (found by fuzzing).
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+)
 
 
 def _pixels(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:

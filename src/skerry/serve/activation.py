@@ -97,13 +97,12 @@ def score_golden(package: Package, predictor: Predictor, golden_max: int) -> Gol
     begun = perf_counter()
     samples = _spread(package.golden, golden_max)
     same_best, difference = 0, 0.0
-    for start in range(0, len(samples), predictor.batch_max):
-        some = samples[start : start + predictor.batch_max]
-        found = predictor.infer(np.stack([prepare(each.image_bytes, package.recipe) for each in some]))
-        for row, sample in zip(found, some, strict=True):
-            same, distance = _compare(row, sample.expected, package.recipe)
-            same_best += same
-            difference = max(difference, distance)
+    for sample in samples:
+        # One at a time: a batch here would cost a small device its memory for as long as it serves.
+        [found] = predictor.infer(prepare(sample.image_bytes, package.recipe)[None])
+        same, distance = _compare(found, sample.expected, package.recipe)
+        same_best += same
+        difference = max(difference, distance)
     return GoldenReport(
         scored=len(samples),
         recorded=len(package.golden),

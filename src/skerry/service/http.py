@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import socket
 import ssl
@@ -95,11 +96,16 @@ class HttpServer:
 
     async def close(self, graceful_s: float = 5.0) -> None:
         """Accept nothing more; let running requests end for ``graceful_s`` seconds, then cancel them."""
-        # uvicorn's type is whole seconds, its use (asyncio.wait_for) is not.
-        self._server.config.timeout_graceful_shutdown = max(round(graceful_s), 0)
+        # uvicorn counts in whole seconds, and takes 0 for "exceeded at once" even with nothing to wait for.
+        self._server.config.timeout_graceful_shutdown = max(math.ceil(graceful_s), 1)
         self._server.should_exit = True
         self._server.stop.set()
         await self._task
+        # A TLS peer that keeps an idle connection may never answer the farewell; its transport would stay.
+        for connection in list(self._server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
         if self.unix_path is not None:
             self.unix_path.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ from skerry.store.database import Database
 from skerry.store.documents import DOCUMENTS, Documents
 from tests.support.edge import Device, agent_desired, hub_desired, module
 from tests.support.engine import MemoryEngine, World
+from tests.support.ports import free_ports
 
 ROUTES = hub_desired(
     images='FROM /messages/modules/camera/outputs/images INTO BrokeredEndpoint("/modules/cnn/inputs/image")',
@@ -61,7 +62,7 @@ async def test_a_device_that_was_in_contact_once_starts_its_modules_without_a_ne
 
 
 async def test_a_restart_of_the_runtime_adopts_what_runs(tmp_path: Path) -> None:
-    device = Device.provisioned(tmp_path / "d", mqtt_port=18_883, https_port=-1)
+    device = Device.provisioned(tmp_path / "d", mqtt_port=free_ports(1)[0], https_port=-1)
     await device.knows("cnn", agent=agent_desired(1, cnn="cnn:1"))
     world = World(images={"cnn:1"})
     for _ in range(2):
@@ -69,10 +70,7 @@ async def test_a_restart_of_the_runtime_adopts_what_runs(tmp_path: Path) -> None
         async with device.running(engine):
             await eventually(lambda: "start cnn" in world.journal)
             await asyncio.sleep(0.2)
-    assert world.journal == ["pull cnn:1", "create cnn", "start cnn"] or world.journal == [
-        "create cnn",
-        "start cnn",
-    ]
+    assert world.journal == ["create cnn", "start cnn"]
 
 
 async def test_messages_go_camera_to_cnn_to_the_upstream_queue_in_order(tmp_path: Path) -> None:
@@ -109,7 +107,7 @@ async def test_messages_go_camera_to_cnn_to_the_upstream_queue_in_order(tmp_path
 
 
 async def test_nothing_acknowledged_is_lost_over_restarts_of_the_runtime(tmp_path: Path) -> None:
-    device = Device.provisioned(tmp_path / "d", mqtt_port=18_884, https_port=-1)
+    device = Device.provisioned(tmp_path / "d")
     await device.knows("camera", "cnn", hub=ROUTES)
     acknowledged = 0
     for _ in range(3):

@@ -21,7 +21,7 @@ from skerry.hub.settings import HubSettings
 from skerry.hub.setup import connection_string
 from skerry.protocol.client import DeviceClient, Endpoint
 from skerry.protocol.connect import tls_trusting
-from skerry.protocol.tokens import KeyTokens
+from skerry.protocol.tokens import KeyTokens, TokenSource
 from skerry.service.tls import client_context
 
 Json = dict[str, Any]
@@ -77,8 +77,10 @@ class RunningHub:
         return self.client_with_key(_identity(document), key_of(document, key))
 
     def client_with_key(self, identity: Identity, key: str, lifetime_s: int = 3600) -> DeviceClient:
+        return self.client_with_token(identity, KeyTokens(key, self.clock, lifetime_s))
+
+    def client_with_token(self, identity: Identity, tokens: TokenSource) -> DeviceClient:
         endpoint = Endpoint("127.0.0.1", self.addresses.mqtt_port, tls_trusting(self.ca_pem), "localhost")
-        tokens = KeyTokens(key, self.clock, lifetime_s)
         return DeviceClient(identity, "localhost", endpoint, tokens, clock=self.clock)
 
 

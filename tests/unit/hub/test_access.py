@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from skerry.contract.names import Identity
+from skerry.protocol.tokens import FixedToken
 from tests.unit.hub.running import RunningHub, connected, key_of, refused
 
 OTHER_KEY = base64.b64encode(b"k" * 32).decode()
@@ -69,6 +70,20 @@ async def test_a_module_connects_with_its_own_key_only(hub: RunningHub) -> None:
     async with connected(hub.device(module)) as client:
         assert (await client.twin())["reported"] == {"$version": 1}
     assert await refused(hub.client_with_key(Identity.parse("dev/mod"), key_of(device)))
+
+
+@pytest.mark.parametrize(("policy", "accepted"), [("device", True), ("service", False)])
+async def test_only_a_policy_with_device_connect_stands_in_for_a_device(
+    hub: RunningHub, policy: str, accepted: bool
+) -> None:
+    await hub.service.create_device("dev")
+    client = hub.client_with_token(Identity.parse("dev"), FixedToken(hub.token(policy)))
+    if not accepted:
+        assert await refused(client)
+        return
+    async with connected(client):
+        assert (await hub.service.device("dev"))["connectionState"] == "Connected"
+    assert await refused(hub.client_with_token(Identity.parse("ghost"), FixedToken(hub.token(policy))))
 
 
 async def test_unknown_devices_wrong_keys_and_expired_tokens_are_refused(

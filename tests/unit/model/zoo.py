@@ -343,6 +343,12 @@ def main(folder: Path, others: list[str]) -> None:
         save(f"refused {name}", row(keras, specs))
     for name, make in refused_structures(keras).items():
         save(f"refused {name}", make())
+    resize = keras.ops.image.resize
+    pixels = random.integers(0, 256, (1, 61, 83, 3)).astype(np.float32)
+    methods = ("nearest", "bilinear")
+    resized = {m: np.asarray(resize(pixels, (32, 40), interpolation=m))[0] for m in methods}
+    larger = {f"{m}_larger": np.asarray(resize(pixels, (96, 97), interpolation=m))[0] for m in methods}
+    np.savez(folder / "resize", pixels=pixels[0], **resized, **larger)
     for path in others:
         predict(Path(path).stem, keras.saving.load_model(path))
 

@@ -105,13 +105,23 @@ def test_what_is_no_image_is_refused(data: bytes) -> None:
         decode(data, recipe())
 
 
-@given(st.integers(0, 400), st.integers(0, 255))
-def test_a_damaged_file_is_an_image_or_refused(place: int, value: int) -> None:
-    data = bytearray(png(pixels()))
+def jpeg_with_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    buffer = io.BytesIO()
+    Image.fromarray(pixels()).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+# A broken EXIF block is no reason to refuse the image; Pillow only warns about it.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(st.sampled_from([png(pixels()), jpeg_with_exif()]), st.integers(0, 400), st.integers(0, 255))
+def test_a_damaged_file_is_an_image_or_refused(whole: bytes, place: int, value: int) -> None:
+    data = bytearray(whole)
     data[place % len(data)] = value
     mode = "RGB"
     with contextlib.suppress(InvalidInput, TooLarge, Unsupported):
-        mode = decode(bytes(data), recipe()).mode
+        mode = decode(bytes(data), recipe(decode=Decode("RGB", exif_orientation=True))).mode
     assert mode == "RGB"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from skerry.clock import SystemClock
@@ -100,9 +101,19 @@ class MemoryHub:
         return self.session
 
 
+@dataclass(frozen=True)
+class RunningHub:
+    """Where the hub listens, and what makes a client of the module ``CNN`` for it."""
+
+    listener: Listener
+    port: int
+    root_pem: str
+    make_client: Callable[[], DeviceClient]
+
+
 @asynccontextmanager
-async def running_hub(hub: MemoryHub) -> AsyncIterator[tuple[Listener, Callable[[], DeviceClient]]]:
-    """The hub's listener, and what makes a client of the module ``CNN`` for it."""
+async def running_hub(hub: MemoryHub) -> AsyncIterator[RunningHub]:
+    """The hub behind TLS on a port of its own."""
     clock = SystemClock()
     authority = Authority.create("test root", clock)
     issued = authority.issue_server("gateway", dns=["localhost"], ips=["127.0.0.1"])
@@ -114,6 +125,6 @@ async def running_hub(hub: MemoryHub) -> AsyncIterator[tuple[Listener, Callable[
         return DeviceClient(CNN, HOST, endpoint, KeyTokens(KEY, clock), clock=clock)
 
     try:
-        yield listener, client
+        yield RunningHub(listener, listener.port, authority.root_pem, client)
     finally:
         await listener.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,6 @@ class Running:
     hub: MemoryHub
     scorer: Scorer
     front: ModuleFront
-    make_client: Callable[[], DeviceClient]
 
 
 def new_front(scorer: Scorer, client: DeviceClient) -> ModuleFront:
@@ -46,13 +45,13 @@ def new_front(scorer: Scorer, client: DeviceClient) -> ModuleFront:
 async def module(tmp_path: Path, *, admitted_max: int = 64, **desired: Any) -> AsyncIterator[Running]:
     hub = MemoryHub()
     hub.desired = desired
-    async with running_hub(hub) as (_, make_client):
+    async with running_hub(hub) as running:
         scorer = make_scorer(tmp_path / "model", admitted_max=admitted_max)
-        front = new_front(scorer, make_client())
+        front = new_front(scorer, running.make_client())
         await front.start()
         await hub.listener()
         try:
-            yield Running(hub, scorer, front, make_client)
+            yield Running(hub, scorer, front)
         finally:
             await front.close()
             await scorer.close()
@@ -222,9 +221,9 @@ async def test_methods_tell_the_status_and_predict(tmp_path: Path) -> None:
 
 async def test_it_serves_and_stops_without_an_edge_hub(tmp_path: Path) -> None:
     hub = MemoryHub()
-    async with running_hub(hub) as (listener, make_client):
-        client = make_client()
-        await listener.close()
+    async with running_hub(hub) as running:
+        client = running.make_client()
+        await running.listener.close()
         scorer = make_scorer(tmp_path / "model")
         front = new_front(scorer, client)
         await front.start()

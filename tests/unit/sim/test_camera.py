@@ -49,9 +49,9 @@ async def camera(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     hub = hub or MemoryHub()
-    async with running_hub(hub) as (_, make_client):
+    async with running_hub(hub) as running:
         playing = Camera(
-            make_client(),
+            running.make_client(),
             folder_frames(folder),
             clock=SystemClock(),
             controls=controls,

@@ -27,6 +27,7 @@ from skerry.errors import NotFound, TimedOut, Unavailable
 from skerry.hub.client import ServiceClient
 from skerry.model.build import BuildReport, BuildRequest, build
 from skerry.model.image import ModuleImage, build_module_image
+from skerry.package.manifest import Package
 from skerry.sim.image import build_camera_image
 from skerry.sim.scenarios.scenario import Scenario
 from skerry.sim.score import Delivery, accuracy, agreement, deliveries, latencies
@@ -56,6 +57,7 @@ class Story:
     scenario: Scenario = field(init=False)
     report: BuildReport = field(init=False)
     watch: Watch = field(init=False)
+    labels: set[str] = field(default_factory=set)
     checks: list[Check] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 0
@@ -102,6 +104,7 @@ class Story:
                 _step,
             )
             camera.result()
+        self.labels = {label.name for label in Package.open(self.report.package).recipe.output.labels}
         name, _, tag = CNN_IMAGE.partition(":")
         image = build_module_image(
             self.report.package,
@@ -280,7 +283,9 @@ class Story:
         return _delivery_text(delivery), delivery.complete
 
     def _truth(self, seen: Seen) -> str | None:
-        return self.scenario.truth.get(seen.frame, seen.truth)
+        """What the frame shows, where the model has a word for it."""
+        said = self.scenario.truth.get(seen.frame, seen.truth)
+        return said if said in self.labels else None
 
     def _show_some(self) -> None:
         names = sorted({seen.frame for seen in self.watch.arrivals})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -84,7 +85,7 @@ def management_app(runtime: Runtime) -> AsgiApp:
         Route("/status", status),
         Route("/metrics", metrics),
     ]
-    return ErrorMiddleware(Starlette(routes=routes), _render)
+    return Starlette(routes=routes, middleware=[Middleware(ErrorMiddleware, render=_render)])
 
 
 def metrics_app(exposition: Callable[[], bytes]) -> AsgiApp:

@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -77,7 +78,7 @@ class WorkloadApi:
             Route(own + "/certificate/server", self._server_certificate, methods=["POST"]),
             Route("/modules/{module}/certificate/identity", self._identity_certificate, methods=["POST"]),
         ]
-        return ErrorMiddleware(Starlette(routes=routes), _render)
+        return Starlette(routes=routes, middleware=[Middleware(ErrorMiddleware, render=_render)])
 
     async def _trust_bundle(self, request: Request) -> Response:
         return JSONResponse(trust_bundle_response(self._authority.root_pem))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -64,13 +65,13 @@ def https_app(
         routes=[
             Route("/twins/{device}/methods", invoke, methods=["POST"]),
             Route("/twins/{device}/modules/{module}/methods", invoke, methods=["POST"]),
-        ]
+        ],
+        middleware=[Middleware(ErrorMiddleware, render=_render)],
     )
-    guarded = ErrorMiddleware(http, _render)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            await guarded(scope, receive, send)
+            await http(scope, receive, send)
         elif scope["path"] == WEBSOCKET_PATH:
             await serve_websocket(handler, receive, send, scope, clock=clock)
         else:

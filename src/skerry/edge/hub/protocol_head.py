@@ -19,6 +19,9 @@ from skerry.edge.hub.twins import Twins
 from skerry.protocol.device_session import DeviceSession
 from skerry.store.documents import Documents
 
+# Shorter than the patience of Microsoft's SDKs with a twin request (contract.md §1.4).
+FIRST_TWIN_WAIT_S = 8.0
+
 
 class EdgeBackend:
     """A protocol ``Backend``; the PUBACK follows once every endpoint's copy is on disk."""
@@ -68,6 +71,8 @@ class EdgeBackend:
         return self._intake.accept(sender, message, targets)
 
     async def twin(self, identity: Identity) -> dict[str, Any]:
+        # A module that is new here asks before its twin has come from the hub.
+        await self._twins.wait_known(identity, FIRST_TWIN_WAIT_S, self._clock)
         return self._twins.view(identity)
 
     async def patch_reported(self, identity: Identity, patch: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from skerry.clock import Clock
 from skerry.contract.names import Identity
 from skerry.contract.twin import validate_patch
 from skerry.edge.hub.twin_cache import UNKNOWN_TWIN, CachedTwin
@@ -40,6 +41,20 @@ class Twins:
         listeners = self._desired_listeners.setdefault(identity, [])
         listeners.append(listener)
         return lambda: listeners.remove(listener)
+
+    async def wait_known(self, identity: Identity, seconds: float, clock: Clock) -> None:
+        """Return once the twin was fetched, or after ``seconds``."""
+        if self.cached(identity).known:
+            return
+        arrived = asyncio.Event()
+        forget = self.on_desired(identity, lambda *_: arrived.set())
+        waits = [asyncio.ensure_future(arrived.wait()), asyncio.ensure_future(clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forget()
+            for wait in waits:
+                wait.cancel()
 
     def on_pending(self, listener: Callable[[Identity], None]) -> None:
         """Tell ``listener`` whenever a twin has something for the hub."""
