@@ -34,7 +34,9 @@ class Sender:
         self.acknowledged: list[bytes] = []
         self._next = 0
 
-    async def send_some(self, device: Device, addresses: EdgeAddresses, count: int, roll: random.Random) -> None:
+    async def send_some(
+        self, device: Device, addresses: EdgeAddresses, count: int, roll: random.Random
+    ) -> None:
         client = device.client(self.name, addresses)
         await client.start()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ class Device:
         finally:
             stop.set()
             await task
+            if not self.settings.run_directory.is_relative_to(self.settings.data_dir):
+                shutil.rmtree(self.settings.run_directory, ignore_errors=True)
 
     def client(self, name: str, addresses: EdgeAddresses, clock: Clock | None = None) -> DeviceClient:
         """A module's client, not started."""

@@ -117,7 +117,9 @@ class Hub(Service):
         self.call(lambda service: service.create_device(device, edge=edge))
         return self.call(lambda service: service.device_connection_string(device))
 
-    def invoke(self, device: str, method: str, payload: Any = None, module: str | None = None) -> MethodResponse:
+    def invoke(
+        self, device: str, method: str, payload: Any = None, module: str | None = None
+    ) -> MethodResponse:
         """The device's answer; it may take a moment to connect and to answer."""
         request = MethodRequest(method, payload, response_timeout_s=10, connect_timeout_s=10)
         return self.call(lambda service: service.invoke_method(device, request, module))

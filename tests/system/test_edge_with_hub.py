@@ -142,7 +142,6 @@ async def test_deploy_predict_cut_restart(tmp_path: Path) -> None:
 
         # The hub goes; the device is started without it, and works.
     offline = MemoryEngine(SystemClock(), world)
-    offline.power_off()
     async with system.device_up(offline):
 
         async def running() -> bool:

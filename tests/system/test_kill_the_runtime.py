@@ -101,7 +101,9 @@ async def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: P
             done.set()
             await asyncio.wait_for(sending, 15)
             async with asyncio.timeout(20):
-                while not set(acknowledged) <= set(hub.bodies(CAMERA)) or not set(acknowledged) <= set(inputs):
+                while not set(acknowledged) <= set(hub.bodies(CAMERA)) or not set(acknowledged) <= set(
+                    inputs
+                ):
                     await asyncio.sleep(0.05)
             await camera.stop()
             await cnn.stop()

@@ -67,6 +67,9 @@ def status(device: str, hub_dir: Path | None, hub_port: int, hub_ca: Path | None
         f"desired version {desired.get('$version')}, seen {reported.get('lastDesiredVersion', '-')}: "
         f"{said.get('code', '-')} {said.get('description', '')}".rstrip()
     )
+    if not said:
+        output.say(f"{device} has reported nothing yet; is its runtime up? (skerry edge run)")
+        return
     modules = {**(reported.get("systemModules") or {}), **(reported.get("modules") or {})}
     rows = [
         (

@@ -6,20 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from skerry.errors import InvalidInput
+from skerry.contract import json_text
+from skerry.errors import InvalidInput, TooLarge
 
 
 def read_json_file(path: Path) -> Any:
     """The document in ``path``; InvalidInput says where it is not JSON."""
     try:
-        return parse_json(path.read_text(), str(path))
+        data = path.read_bytes()
     except OSError as exc:
-        raise InvalidInput(f"cannot read {path}: {exc.strerror}", path=str(path)) from exc
+        raise InvalidInput(
+            f"cannot read {path}: {exc.strerror}", hint="give a readable file", path=str(path)
+        ) from exc
+    return parse_json(data, str(path))
 
 
-def parse_json(text: str, name: str) -> Any:
+def parse_json(text: str | bytes, name: str) -> Any:
     """``text`` as JSON; ``name`` is what to call it in the error."""
     try:
-        return json.loads(text)
-    except ValueError as exc:
-        raise InvalidInput(f"{name} is not JSON: {exc}", hint="check quotes and commas") from exc
+        return json_text.parse_json(text)
+    except (InvalidInput, TooLarge) as exc:
+        cause = exc.__cause__
+        known = isinstance(cause, json.JSONDecodeError)
+        place = f", line {cause.lineno} column {cause.colno}" if known else ""
+        raise InvalidInput(f"{name}: {exc.what}{place}", hint="check quotes and commas") from exc

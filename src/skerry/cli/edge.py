@@ -25,6 +25,8 @@ from skerry.service.log import configure
 DEFAULT_DIR = Path("skerry-edge")
 API_VERSION = "2022-08-03"
 MANAGEMENT_TIMEOUT_S = 30.0
+# The year that stands for "not yet" in Microsoft's module status.
+NEVER = "0001-"
 
 directory = click.option(
     "--dir",
@@ -196,7 +198,7 @@ def _describe(status: dict[str, Any]) -> str:
     state, ended = status["runtimeStatus"]["status"], status.get("exitStatus") or {}
     if state == "running":
         return f"Up {_ago(status.get('startTime'))}"
-    if not ended:
+    if not ended or str(ended.get("exitTime") or NEVER).startswith(NEVER):
         return str(status["runtimeStatus"].get("description") or state.capitalize())
     code = int(ended.get("statusCode") or 0)
     word = "Stopped" if code == 0 else f"Failed ({code})"

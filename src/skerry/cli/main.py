@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -17,6 +18,7 @@ from skerry.cli.method import method
 from skerry.cli.model import model
 from skerry.cli.twin import twin
 from skerry.errors import SkerryError
+from skerry.store.faults import translate_os
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +37,9 @@ def main() -> None:
         skerry_command.main(standalone_mode=False)
     except SkerryError as error:
         sys.exit(output.fail(error))
+    except OSError as error:
+        # What no part foresaw: a folder that may not be written, a disk that is full.
+        sys.exit(output.fail(translate_os(error, Path(str(error.filename or "a file")))))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ import click
 from skerry.cli import output
 from skerry.model.build import BuildRequest, build
 from skerry.model.image import build_module_image
+from skerry.oci.reference import parse_reference
 
 DEFAULT_CACHE = Path.home() / ".cache" / "skerry"
 
@@ -59,6 +60,8 @@ def build_command(
     cache: Path,
 ) -> None:
     """Convert MODEL_FILE, prove it equal on the samples, package it."""
+    # Checked first: a build takes a while.
+    target = None if image is None else parse_reference(image)
     request = BuildRequest(
         model=model_file,
         labels=labels,
@@ -85,10 +88,14 @@ def build_command(
             ],
         )
     )
-    if image is not None:
-        name, _, tag = image.partition(":")
+    if target is not None:
         made = build_module_image(
-            report.package, name=name, tag=tag or "latest", output=images, cache=cache, progress=output.note
+            report.package,
+            name=target.name,
+            tag=target.tag or "latest",
+            output=images,
+            cache=cache,
+            progress=output.note,
         )
         size = sum(bytes_ for _, bytes_ in made.layers)
         output.say(f"image {made.reference}: {size / 1e6:.1f} MB in {len(made.layers)} layers, {made.layout}")

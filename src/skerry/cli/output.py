@@ -26,6 +26,8 @@ from skerry.errors import (
 
 # Part of the contract with scripts and supervisors; docs/cli.md lists them.
 EXIT_FAILED = 1
+# click's own: an unknown command or option, a file argument that does not exist.
+EXIT_USAGE = 2
 EXIT_CODES: Mapping[type[SkerryError], int] = {
     InvalidInput: 3,
     TooLarge: 3,

@@ -30,6 +30,7 @@ _KEYS = {
     "GatewayHostName": "gateway_host_name",
     "x509": "x509",
 }
+_SHAPE_HINT = "it looks like HostName=…;DeviceId=…;SharedAccessKey=…"
 _EXPIRY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
@@ -50,7 +51,7 @@ class ConnectionString:
         for name in ("host_name", "gateway_host_name", "shared_access_key_name"):
             _check_text(name, getattr(self, name))
         if not self.host_name:
-            raise InvalidInput("connection string has no HostName", field="HostName")
+            raise InvalidInput("connection string has no HostName", hint=_SHAPE_HINT, field="HostName")
         if self.device_id is None and self.shared_access_key_name is None:
             raise InvalidInput(
                 "connection string names neither a device nor a policy",
@@ -102,7 +103,11 @@ class ConnectionString:
     def identity(self) -> Identity:
         """Whom this string is for; InvalidInput when it is a service's (it has a policy, no device)."""
         if self.device_id is None:
-            raise InvalidInput("connection string is a service's, it names no device", field="DeviceId")
+            raise InvalidInput(
+                "connection string is a service's, it names no device",
+                hint="take the device's own: skerry device connection-string",
+                field="DeviceId",
+            )
         return Identity(self.device_id, self.module_id)
 
 
@@ -199,7 +204,11 @@ def key_bytes(key_base64: str) -> bytes:
     try:
         key = base64.b64decode(key_base64, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise InvalidInput("the symmetric key is not base64", field="SharedAccessKey") from exc
+        raise InvalidInput(
+            "the symmetric key is not base64",
+            hint="copy the connection string anew, whole",
+            field="SharedAccessKey",
+        ) from exc
     if not key:
         raise InvalidInput("the symmetric key is empty", field="SharedAccessKey")
     return key
@@ -236,7 +245,11 @@ def verify_token(token: SasToken, keys: Sequence[str], resources: Sequence[str],
     """
     signed = string_to_sign(token.resource_text, token.expiry_text)
     if not any(hmac.compare_digest(key_signer(key)(signed), token.signature) for key in keys):
-        raise _refused("signature", "the signature was not made with a key of this identity")
+        raise _refused(
+            "signature",
+            "the signature was not made with a key of this identity",
+            "check the key in the connection string",
+        )
     if not math.isfinite(token.expiry) or token.expiry <= now:
         raise _refused("expired", "the token has expired", "check the clock of the client")
     if token.resource.casefold() not in {resource.casefold() for resource in resources}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -35,7 +36,9 @@ _NAME_BY_WIRE = {
     "iothub-ack": "ack",
 }
 # Of two wire names for one meaning the later is written: Python's SDK reads ``iothub-ack``.
-_WIRE_BY_NAME = {name: wire for wire, name in _NAME_BY_WIRE.items()}
+_WIRE_BY_NAME = {name: quote(wire, safe="") for wire, name in _NAME_BY_WIRE.items()}
+# Most keys and values need no encoding; seeing that is cheaper than doing it.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def encode_bag(message: Message) -> str:
     if not message.properties and not message.system:
         return ""
     parts = [
-        f"{quote(_WIRE_BY_NAME[name], safe='')}={_encoded(value)}"
+        f"{_WIRE_BY_NAME[name]}={_encoded(value)}"
         for name, value in message.system.items()
         if name in _WIRE_BY_NAME
     ]
@@ -101,6 +104,8 @@ def _bounded(bag: str) -> str:
 
 
 def _encoded(text: str) -> str:
+    if _UNRESERVED.fullmatch(text):
+        return text
     try:
         return quote(text, safe="")
     except UnicodeEncodeError as exc:

@@ -149,11 +149,11 @@ async def _start(
         platform=_platform(),
     )
     hub.methods.agent = AgentMethods(agent, clock, hub=connection.host_name, device=device.client_id).invoke
-    runtime = _runtime(settings, agent, hub, stores, metrics, clock)
-    await _serve_management(settings, runtime, stack)
     watch = IdentityWatch(
         identities, connected=lambda: hub.upstream.connected, changed=agent.prepare_again, clock=clock
     )
+    runtime = _runtime(settings, agent, hub, stores, metrics, watch, clock)
+    await _serve_management(settings, runtime, stack)
     supervisor = Supervisor(clock)
     stack.push_async_callback(supervisor.stop)
     supervisor.start("certificate", certificate.run)
@@ -215,7 +215,13 @@ def _surroundings(
 
 
 def _runtime(
-    settings: EdgeSettings, agent: Agent, hub: EdgeHub, stores: Stores, metrics: Metrics, clock: Clock
+    settings: EdgeSettings,
+    agent: Agent,
+    hub: EdgeHub,
+    stores: Stores,
+    metrics: Metrics,
+    watch: IdentityWatch,
+    clock: Clock,
 ) -> Runtime:
     def exposition() -> bytes:
         hub.refresh_metrics()
@@ -231,6 +237,11 @@ def _runtime(
             "engine": agent.engine.name,
             "quarantined": list(stores.quarantined),
             **hub.status(),
+            # The first contact fails before there is a key to connect with: its error is the telling one.
+            "upstream": {
+                "connected": hub.upstream.connected,
+                "lastError": str(watch.last_error or hub.upstream.last_error or "") or None,
+            },
         }
 
     return Runtime(

@@ -14,6 +14,7 @@ from skerry import errors
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString, key_signer, make_token
 from skerry.contract.method import MethodRequest, MethodResponse
+from skerry.contract.names import DeviceId, ModuleId
 from skerry.errors import InvalidInput, SkerryError, Unavailable
 from skerry.service.tls import client_context
 
@@ -230,8 +231,9 @@ class ServiceClient:
 
 
 def _path(device: str, module: str | None = None, below: str = "/devices") -> str:
-    path = f"{below}/{quote(device, safe='')}"
-    return path if module is None else f"{path}/modules/{quote(module, safe='')}"
+    # Checked here: an illegal id could name another resource.
+    path = f"{below}/{quote(DeviceId(device), safe='')}"
+    return path if module is None else f"{path}/modules/{quote(ModuleId(module), safe='')}"
 
 
 def _error(response: httpx.Response) -> SkerryError:
@@ -243,9 +245,13 @@ def _error(response: httpx.Response) -> SkerryError:
     fields = dict(document) if isinstance(document, dict) else {}
     message = str(fields.pop("Message", f"the hub answered {response.status_code}"))
     fields.pop("ExceptionMessage", None)
+    code_name = response.headers.get("iothub-errorcode", "")
     kind = KINDS.get(response.status_code, Unavailable)
+    if code_name == "DeviceNotOnline":
+        # A 404 at IoT Hub, and yet no reason to doubt the name.
+        kind = Unavailable
     text = message.partition(";")[2] or message
-    return kind(text, code_name=response.headers.get("iothub-errorcode", ""), **fields)
+    return kind(text, code_name=code_name, **fields)
 
 
 def _object(value: Any) -> Json:

@@ -21,6 +21,7 @@ F32 = NDArray[np.float32]
 # The largest network of keras.applications (EfficientNetV2L, VGG19) has under 0.6 GB of weights; optimizer
 # state triples it. A zip that claims more is a mistake or an attack.
 MEMBER_BYTES_MAX = 4 << 30
+_WHOLE_HINT = "copy or save it again, whole"
 _HINT = "save it with Keras 3: model.save('model.keras')"
 
 
@@ -86,7 +87,9 @@ def _no_model(path: Path) -> InvalidInput:
     if start.startswith(b"\x89HDF"):
         return InvalidInput(f"{path.name} is an HDF5 file, not a .keras file", hint=_HINT, path=str(path))
     if start.startswith(b"PK"):
-        return InvalidInput(f"{path.name} is a truncated or damaged .keras file", path=str(path))
+        return InvalidInput(
+            f"{path.name} is a truncated or damaged .keras file", hint=_WHOLE_HINT, path=str(path)
+        )
     return InvalidInput(f"{path.name} is not a .keras file", hint=_HINT, path=str(path))
 
 
@@ -127,5 +130,7 @@ def _weights(data: bytes, path: Path) -> WeightStore:
         with h5py.File(io.BytesIO(data), "r") as file:
             file.visititems(visit)
     except (OSError, KeyError, ValueError, RuntimeError) as exc:
-        raise InvalidInput(f"the weights in {path.name} cannot be read: {exc}", path=str(path)) from exc
+        raise InvalidInput(
+            f"the weights in {path.name} cannot be read: {exc}", hint=_WHOLE_HINT, path=str(path)
+        ) from exc
     return WeightStore(arrays, names)

@@ -18,6 +18,7 @@ from skerry.package.recipe import Recipe
 SAMPLES_MAX = 256
 # All inputs are held at once; 512 MB is 850 images of 224 x 224.
 INPUT_BYTES_MAX = 512 << 20
+SAMPLE_HINT = "take it out of the folder, or put a whole image there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def prepare_samples(samples: list[Sample], recipe: Recipe) -> F32:
             row[...] = prepare(sample.data, recipe)
         except SkerryError as exc:
             raise InvalidInput(
-                f"sample {sample.name}: {exc.what}", hint=exc.hint, sample=sample.name
+                f"sample {sample.name}: {exc.what}", hint=exc.hint or SAMPLE_HINT, sample=sample.name
             ) from exc
     return batch
 

@@ -97,9 +97,12 @@ class DeviceSession:
 
     async def send_input(self, input: str, message: Message, *, dup: bool = False) -> None:
         """Return once the module has acknowledged a message to its ``input``."""
+        await self.forward_input(input, encode_bag(message), message.body, dup=dup)
+
+    def forward_input(self, input: str, bag: str, body: bytes, *, dup: bool = False) -> asyncio.Future[None]:
+        """``send_input`` for properties that are encoded already; done when the module has acknowledged."""
         qos = self._listening("inputs")
-        topic = input_topic(self.identity, input, encode_bag(message))
-        await self._link.publish(topic, message.body, qos, dup)
+        return self._link.publish(input_topic(self.identity, input, bag), body, qos, dup)
 
     async def send_desired(self, patch: Mapping[str, Any], version: int) -> None:
         """Tell of new desired properties, if it listens; ``$version`` is put into the patch.

@@ -76,6 +76,8 @@ def configure(level: str = "info", json: bool = False, *, stream: TextIO | None 
     before, level_before = root.handlers[:], root.level
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # One line per request of ours says nothing that the world changed.
+    logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))
 
     def restore() -> None:
         root.handlers[:] = before

@@ -7,21 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from azure.iot.device import IoTHubDeviceClient, Message, MethodRequest, MethodResponse
+from azure.iot.device import IoTHubDeviceClient
 from azure.iot.device.exceptions import CredentialError
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
 
 from tests.support.stack import Hub, eventually
+from tests.system.sdk.clients import SDK_MARKS, answer_methods, desired_patches, json_message, message
 
-# The SDK asks Python for TLS 1.2 in a deprecated way, and paho leaves sockets to the garbage collector.
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-Json = dict[str, Any]
+pytestmark = SDK_MARKS
 
 
 @pytest.fixture
@@ -43,33 +37,14 @@ def device(request: pytest.FixtureRequest, hub: Hub, device_string: str) -> Iter
     client.shutdown()
 
 
-def answer_methods(client: Any) -> None:
-    def on_method(request: MethodRequest) -> None:
-        payload = {"name": request.name, "got": request.payload}
-        client.send_method_response(MethodResponse.create_from_method_request(request, 207, payload))
-
-    client.on_method_request_received = on_method
-
-
-def desired_patches(client: Any) -> list[Json]:
-    """A list that grows with each notification."""
-    patches: list[Json] = []
-    client.on_twin_desired_properties_patch_received = patches.append
-    return patches
-
-
 def test_a_message_arrives_with_its_properties(hub: Hub, device: Any) -> None:
-    message = Message(
-        '{"t": 21.5}', message_id="m-1", content_encoding="utf-8", content_type="application/json"
-    )
-    message.correlation_id = "c/1 &="
-    message.user_id = "someone"
-    message.custom_properties = {"level": "höher & mehr", "a/b": "50%", "empty": ""}
-    device.send_message(message)
+    properties = {"level": "höher & mehr", "a/b": "50%", "empty": ""}
+    system = {"message_id": "m-1", "correlation_id": "c/1 &=", "user_id": "someone"}
+    device.send_message(json_message('{"t": 21.5}', properties, **system))
     (event,) = hub.events(1)
     assert (event["deviceId"], event["moduleId"]) == ("dev-1", None)
     assert event["body"] == {"t": 21.5}
-    assert event["properties"] == {"level": "höher & mehr", "a/b": "50%", "empty": ""}
+    assert event["properties"] == properties
     expected = {
         "messageId": "m-1",
         "correlationId": "c/1 &=",
@@ -83,7 +58,7 @@ def test_a_message_arrives_with_its_properties(hub: Hub, device: Any) -> None:
 
 def test_messages_sent_one_after_the_other_arrive_in_order(hub: Hub, device: Any) -> None:
     for n in range(20):
-        device.send_message(Message(b"\x00\xff", message_id=f"m-{n}"))
+        device.send_message(message(b"\x00\xff", message_id=f"m-{n}"))
     events = hub.events(20)
     assert [event["systemProperties"]["messageId"] for event in events] == [f"m-{n}" for n in range(20)]
     assert {event["body"] for event in events} == {"AP8="}
@@ -145,10 +120,13 @@ def test_a_newer_connection_takes_over(hub: Hub, device: Any, device_string: str
 def test_a_device_that_is_not_who_it_says_gets_a_credential_error(
     hub: Hub, device_string: str, fault: str
 ) -> None:
-    other = hub.create_device("dev-2").rpartition("SharedAccessKey=")[2]
-    mine, _, key = device_string.rpartition("SharedAccessKey=")
-    text = f"{mine}SharedAccessKey={other}" if fault == "wrong key" else f"{mine.replace('dev-1', 'dev-3')}"
-    text = text if fault == "wrong key" else f"{text}SharedAccessKey={key}"
+    if fault == "wrong key":
+        mine, theirs = (
+            text.rpartition("SharedAccessKey=") for text in (device_string, hub.create_device("x"))
+        )
+        text = "".join((*mine[:2], theirs[2]))
+    else:
+        text = device_string.replace("DeviceId=dev-1", "DeviceId=dev-2")
     client = IoTHubDeviceClient.create_from_connection_string(
         text, server_verification_cert=hub.ca_file.read_text()
     )

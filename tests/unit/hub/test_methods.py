@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from skerry.contract.method import MethodRequest, MethodResponse
-from skerry.errors import NotFound, TimedOut
+from skerry.errors import NotFound, SkerryError, TimedOut, Unavailable
 from tests.unit.hub.running import RunningHub, connected
 
 
@@ -22,8 +22,12 @@ async def test_the_answer_of_a_device_comes_back_as_it_is(hub: RunningHub) -> No
 
 async def test_an_absent_device_is_not_online_and_an_unknown_one_not_found(hub: RunningHub) -> None:
     await hub.service.create_device("dev")
-    for device, code in (("dev", "DeviceNotOnline"), ("ghost", "DeviceNotFound")):
-        with pytest.raises(NotFound) as caught:
+    cases: list[tuple[str, type[SkerryError], str]] = [
+        ("dev", Unavailable, "DeviceNotOnline"),
+        ("ghost", NotFound, "DeviceNotFound"),
+    ]
+    for device, kind, code in cases:
+        with pytest.raises(kind) as caught:
             await hub.service.invoke_method(device, MethodRequest("go"))
         assert caught.value.fields["code_name"] == code
 

@@ -14,6 +14,7 @@ from skerry.cli.demo.story import Story
 from skerry.cli.demo.verdict import all_hold, rows
 from skerry.clock import SystemClock
 from skerry.edge.engine.choose import choose_engine
+from skerry.edge.engine.process import ProcessEngine
 
 DEFAULT_DIR = Path(".skerry")
 
@@ -45,12 +46,12 @@ async def _demo(scenario: str, engine: str, keep: bool, directory: Path) -> bool
     # Ctrl-C and SIGTERM both end the story where it is; what follows takes everything down.
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, me.cancel)
-    engine = await _settled(engine, place)
+    engine, label = await _settled(engine, place)
     # Modules of a run that was killed would hold the ports of this one.
     await sweep(engine, place)
     clear(place)
     stage = Stage(place, engine, clock)
-    story = Story(place, directory / "cache", scenario, engine, clock)
+    story = Story(place, directory / "cache", scenario, label, clock)
     story.stage = stage
     try:
         checks = await story.run()
@@ -70,11 +71,14 @@ async def _demo(scenario: str, engine: str, keep: bool, directory: Path) -> bool
         await stage.close()
 
 
-async def _settled(engine: str, place: Place) -> str:
-    """The engine that ``auto`` means here."""
+async def _settled(engine: str, place: Place) -> tuple[str, str]:
+    """The engine that ``auto`` means here, and how to call it to people."""
     chosen = await choose_engine(engine, images_dir=place.images, state_dir=place.device / "engine")
     try:
-        return chosen.name
+        if isinstance(chosen, ProcessEngine):
+            how = "in bubblewrap" if chosen.isolated else "not isolated: bubblewrap is not available"
+            return chosen.name, f"{chosen.name} ({how})"
+        return chosen.name, chosen.name
     finally:
         await chosen.close()
 

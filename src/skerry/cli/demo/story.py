@@ -51,7 +51,7 @@ class Story:
     place: Place
     cache: Path
     scenario_name: str
-    engine: str
+    engine_label: str
     clock: Clock
     stage: Stage = field(init=False)
     scenario: Scenario = field(init=False)
@@ -154,7 +154,7 @@ class Story:
         return client
 
     async def _deploy(self, client: ServiceClient) -> None:
-        _headline(4, f"deploy camera → CNN → hub on the {self.stage.engine} engine")
+        _headline(4, f"deploy camera → CNN → hub on the {self.engine_label} engine")
         manifest = deployment(CAMERA_IMAGE, CNN_IMAGE)
         self.place.manifest.write_text(json.dumps(manifest, indent=2))
         started = self.clock.monotonic()

@@ -234,7 +234,10 @@ class Agent:
         }
         patch = difference(self._twin.reported(), self._report)
         if patch:
-            await self._twin.report(patch)
+            try:
+                await self._twin.report(patch)
+            except SkerryError as error:
+                log.warning("the modules' state could not be reported: %s", error)
 
     async def _watch(self) -> None:
         while True:

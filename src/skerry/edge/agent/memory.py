@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from skerry.edge.agent.restart import settled
 from skerry.edge.agent.state import NEVER, History, Image, Remove, Start, Step, Stop, Tally, Wanted
 from skerry.edge.engine.port import Observed
+from skerry.errors import StorageFull
 from skerry.store.documents import Documents
+
+log = logging.getLogger(__name__)
 
 HISTORY = "history"
 
@@ -95,6 +99,11 @@ class Memory:
             "restarts": {name: [tally.count, tally.at] for name, tally in sorted(self._restarts.items())},
             "owed": sorted(self._owed),
         }
-        if document != self._saved:
+        if document == self._saved:
+            return
+        try:
             await self._documents.put(HISTORY, document)
             self._saved = document
+        except StorageFull as error:
+            # Modules are looked after on a full disk too; the next look tries to write again.
+            log.warning("what happened to the modules is not on disk: %s", error)

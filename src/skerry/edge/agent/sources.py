@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from skerry.contract.manifest import AgentDesired, parse_agent_desired
 from skerry.edge.agent.ports import AgentTwin, Document
 from skerry.edge.agent.report import BAD_FORMAT, BAD_SCHEMA, NO_DEPLOYMENT, DesiredStatus
-from skerry.errors import InvalidInput
+from skerry.errors import InvalidInput, StorageFull
 from skerry.store.documents import Documents
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,10 @@ class Source:
             code = BAD_SCHEMA if error.fields.get("code") == BAD_SCHEMA else BAD_FORMAT
             where = f" at {error.fields['path']}" if "path" in error.fields else ""
             return DesiredStatus(version, code, f"{error}{where}")
-        await self._documents.put(LAST_GOOD, {"desired": properties, "version": version})
+        try:
+            await self._documents.put(LAST_GOOD, {"desired": properties, "version": version})
+        except StorageFull as error:
+            log.warning("configuration %d is used but not backed up: %s", version, error)
         self._good = (desired, version)
         log.info("configuration %d wants modules: %s", version, ", ".join(sorted(desired.modules)) or "none")
         return None

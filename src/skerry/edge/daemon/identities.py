@@ -114,12 +114,15 @@ class Identities:
             listed = {identity.module: identity for identity in await self._service.list()}
             changed = {m: new for m, new in listed.items() if self._known.get(m) not in (None, new)}
             missing = {m: listed[m] for m in _SYSTEM if m in listed and m not in self._known}
-            for identity in (changed | missing).values():
+            # Somebody deleted it at the hub; what runs here under its name needs it.
+            lost = self._known.keys() - listed.keys()
+            remade = {module: await self._fetch_or_create(module) for module in sorted(lost)}
+            for identity in (changed | missing | remade).values():
                 await self._keep(identity)
                 log.info(
                     "identity of module %s is now generation %s", identity.module, identity.generation_id
                 )
-            return bool(changed or missing)
+            return bool(changed or missing or remade)
 
     async def renew(self, module: ModuleId) -> ModuleIdentity:
         """Ask the hub again although the module is known: its keys did not work. Raises as ``ensure``."""

@@ -26,6 +26,8 @@ from skerry.errors import (
 API_VERSION = "2021-04-12"
 REQUEST_TIMEOUT_S = 10.0
 TOKEN_LIFE_S = 600
+# What a hub says goes into the log and the status; a longer text is not from a hub.
+SAID_CHARS_MAX = 300
 _KINDS: dict[int, type[SkerryError]] = {
     401: NotAuthenticated,
     403: NotAllowed,
@@ -126,8 +128,18 @@ class HubIdentityService:
                 hint="modules already known keep working; this is retried",
             ) from error
         if response.status_code >= 300:
-            kind = _KINDS.get(response.status_code, Unavailable)
-            raise kind(
-                f"the hub answered {response.status_code} to {method} {path}", status=response.status_code
-            )
+            raise _refusal(response, f"{method} {path}")
         return response.json() if response.content else None
+
+
+def _refusal(response: httpx.Response, request: str) -> SkerryError:
+    """The hub's refusal in the hub's own words (contract.md §4.1)."""
+    try:
+        said = str(response.json()["Message"])
+    except (ValueError, KeyError, TypeError):
+        said = ""
+    name = response.headers.get("iothub-errorcode", "")
+    what = " ".join(filter(None, [f"the hub answered {response.status_code}", name, f"to {request}"]))
+    kind = _KINDS.get(response.status_code, Unavailable)
+    reason = (said.partition(";")[2] or said)[:SAID_CHARS_MAX]
+    return kind(f"{what}: {reason}" if reason else what, status=response.status_code)

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 REFRESH_EVERY_S = 3600.0
+REFUSED_HINT = "give it its present connection string with: skerry edge provision --force"
 
 
 class IdentityWatch:
@@ -32,6 +33,7 @@ class IdentityWatch:
         self._connected = connected
         self._changed = changed
         self._clock = clock
+        self.last_error: SkerryError | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -42,13 +44,21 @@ class IdentityWatch:
                 if await self._identities.refresh():
                     self._changed()
                 failures = 0
-            except (NotAuthenticated, NotAllowed) as error:
-                failures += 1
-                log.warning("the hub refuses this device: %s", error)
+                self.last_error = None
             except SkerryError as error:
                 failures += 1
-                log.info("identities could not be read: %s", error)
+                self._complain(error)
             await self._wait(failures)
+
+    def _complain(self, error: SkerryError) -> None:
+        """Once per cause: a device may be refused, or offline, for weeks."""
+        new = self.last_error is None or str(self.last_error) != str(error)
+        self.last_error = error
+        if isinstance(error, NotAuthenticated | NotAllowed):
+            level = logging.WARNING if new else logging.DEBUG
+            log.log(level, "the hub refuses this device: %s; %s", error, REFUSED_HINT)
+        else:
+            log.log(logging.INFO if new else logging.DEBUG, "identities could not be read: %s", error)
 
     async def _wait(self, failures: int) -> None:
         if failures:

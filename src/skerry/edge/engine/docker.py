@@ -309,6 +309,8 @@ def _ours(exc: aiodocker.DockerError, doing: str, fields: Mapping[str, str]) -> 
     text = str(exc.message)
     low = text.lower()
     what = f"cannot {doing}: {text}"
+    if "cannot connect to docker engine" in low:
+        return Unavailable(what, hint="is it running, and may this user reach its socket?", **fields)
     if "no space left" in low:
         return StorageFull(what, hint="free disk space: docker image prune", **fields)
     if "unauthorized" in low or "no basic auth" in low or exc.status == 401:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from skerry.clock import Clock
 from skerry.contract.names import DeviceId, Identity, ModuleId
-from skerry.edge.hub.envelope import unpack
+from skerry.edge.hub.envelope import bag_of, unpack
 from skerry.edge.hub.forwarder import Forwarder
 from skerry.edge.hub.ledger import Ledger
 from skerry.edge.hub.router import Destination, input_of, upstream_sender
@@ -106,11 +106,11 @@ class Delivery:
             nonlocal session
             session = await self._sessions.wait_listening(module, "inputs")
 
-        async def deliver(stored: Stored) -> None:
+        def deliver(stored: Stored) -> Awaitable[None]:
             # To the session that was ready, not to a newer one: that one has to get the oldest first.
             if session is None:
                 raise Unavailable(f"{module.client_id} is not connected")
-            await session.send_input(name, unpack(stored).message)
+            return session.forward_input(name, bag_of(stored), stored.body)
 
         return Forwarder(endpoint, self._queue, deliver, ready, clock=self._clock)
 

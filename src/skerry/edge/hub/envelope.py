@@ -32,10 +32,21 @@ class Envelope:
 
 def pack(destination: Destination, envelope: Envelope) -> Entry:
     """The queue entry that brings ``envelope`` to ``destination``."""
-    headers = f"{envelope.sender.client_id}\n{encode_bag(envelope.message)}".encode()
-    return Entry(
-        destination.endpoint, destination.priority, destination.expires_at, envelope.message.body, headers
-    )
+    return seal(destination, envelope.sender, encode_bag(envelope.message), envelope.message.body)
+
+
+def seal(destination: Destination, sender: Identity, bag: str, body: bytes) -> Entry:
+    """``pack`` for a message whose properties are encoded already."""
+    headers = f"{sender.client_id}\n{bag}".encode()
+    return Entry(destination.endpoint, destination.priority, destination.expires_at, body, headers)
+
+
+def bag_of(stored: Stored) -> str:
+    """The encoded properties as they were stored. Damaged when they are no text."""
+    try:
+        return stored.headers.decode().partition("\n")[2]
+    except UnicodeDecodeError as error:
+        raise _damaged(stored) from error
 
 
 def unpack(stored: Stored) -> Envelope:
@@ -45,7 +56,10 @@ def unpack(stored: Stored) -> Envelope:
         properties, system = decode_bag(bag)
         return Envelope(Identity.parse(sender), Message(stored.body, properties, system))
     except (UnicodeDecodeError, InvalidInput) as error:
-        raise Damaged(
-            f"queue entry {stored.sequence} for {stored.endpoint} does not read back",
-            sequence=stored.sequence,
-        ) from error
+        raise _damaged(stored) from error
+
+
+def _damaged(stored: Stored) -> Damaged:
+    return Damaged(
+        f"queue entry {stored.sequence} for {stored.endpoint} does not read back", sequence=stored.sequence
+    )

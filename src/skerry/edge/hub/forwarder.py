@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from skerry.clock import Clock
 from skerry.errors import Damaged, InvalidInput, SkerryError, TooLarge, Unavailable
@@ -22,6 +23,7 @@ WINDOW = 100
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 10.0
 
+# Calls are made in the order of the queue; a future saves a task per message, what is raised counts as its error.
 Deliver = Callable[[Stored], Awaitable[None]]
 
 
@@ -54,7 +56,7 @@ class Forwarder:
         self._cursor: Cursor | None = None
         self._arrived = queue.waiter(endpoint)
         self._landed = asyncio.Event()
-        self._flying: dict[int, tuple[Stored, asyncio.Task[None]]] = {}
+        self._flying: dict[int, tuple[Stored, asyncio.Future[None]]] = {}
 
     def appended(self, priority: int) -> None:
         """An entry of ``priority`` was stored: one better than where we are must be looked for again."""
@@ -77,22 +79,23 @@ class Forwarder:
             await self._clock.sleep(min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S))
 
     async def _drain(self) -> None:
-        arrivals: asyncio.Task[bool] | None = None
+        arrival: asyncio.Future[Any] = asyncio.ensure_future(asyncio.sleep(0))
+        landing = arrival
         try:
             while True:
                 self._arrived.clear()
                 full = await self._launch()
-                if arrivals is None or arrivals.done():
-                    arrivals = asyncio.ensure_future(self._arrived.wait())
-                landings = asyncio.ensure_future(self._landed.wait())
+                if arrival.done():
+                    arrival = asyncio.ensure_future(self._arrived.wait())
+                if landing.done():
+                    landing = asyncio.ensure_future(self._landed.wait())
                 await asyncio.wait(
-                    [landings] if full else [landings, arrivals], return_when=asyncio.FIRST_COMPLETED
+                    [landing] if full else [landing, arrival], return_when=asyncio.FIRST_COMPLETED
                 )
-                landings.cancel()
                 await self._land()
         finally:
-            if arrivals is not None:
-                arrivals.cancel()
+            arrival.cancel()
+            landing.cancel()
 
     async def _launch(self) -> bool:
         """Send what fits into the window; whether it is full."""
@@ -102,11 +105,19 @@ class Forwarder:
             found = await self._queue.peek(self.endpoint, self._cursor, limit)
             for stored in found[: room + len(self._flying)]:
                 if stored.sequence not in self._flying and len(self._flying) < self._window:
-                    task = asyncio.ensure_future(self._deliver(stored))
+                    task = self._start(stored)
                     task.add_done_callback(lambda _: self._landed.set())
                     self._flying[stored.sequence] = (stored, task)
                     self._cursor = stored.cursor
         return len(self._flying) >= self._window
+
+    def _start(self, stored: Stored) -> asyncio.Future[None]:
+        try:
+            return asyncio.ensure_future(self._deliver(stored))
+        except SkerryError as error:
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
     async def _land(self) -> None:
         """Remove what was delivered; raises the first failure."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from skerry.clock import Clock, iso
 from skerry.contract.message import BAG_CHARS_MAX, MESSAGE_BYTES_MAX, Message, encode_bag
 from skerry.contract.names import Identity
-from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY, Envelope, pack
+from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY, seal
 from skerry.edge.hub.ledger import Ledger
 from skerry.edge.hub.router import Destination, upstream_endpoint
 from skerry.errors import SkerryError, StorageFull
@@ -85,15 +85,16 @@ class Intake:
         upstream = upstream_endpoint(sender)
         entries: list[Entry] = []
         last_upstream = -1
+        bags = _Bags(sender, iso(self._clock.now()))
         for arrival in arrivals:
-            message = self._stamped(sender, arrival.message)
+            body = arrival.message.body
+            plain, roomy = bags.plain(arrival.message)
             for destination in arrival.destinations:
-                if destination.endpoint == upstream and _has_room(arrival.message):
+                bag = plain
+                if destination.endpoint == upstream and roomy:
                     number, last_upstream = number + 1, len(entries)
-                    numbered = {SEQUENCE_PROPERTY: str(number), EPOCH_PROPERTY: epoch}
-                    entries.append(pack(destination, Envelope(sender, message.with_properties(numbered))))
-                else:
-                    entries.append(pack(destination, Envelope(sender, message)))
+                    bag = bags.numbered(arrival.message, number, epoch)
+                entries.append(seal(destination, sender, bag, body))
         try:
             self._check_room(entries)
             sequences = await self._queue.append(entries)
@@ -110,17 +111,6 @@ class Intake:
             for destination in arrival.destinations:
                 self._appended(destination)
 
-    def _stamped(self, sender: Identity, message: Message) -> Message:
-        """With the originator (contract.md §2.1) and, if the sender gave none, the time it was stored."""
-        if not _has_room(message):
-            return message
-        stamps = {"connectionDeviceId": str(sender.device)}
-        if sender.module is not None:
-            stamps["connectionModuleId"] = str(sender.module)
-        if "creationTime" not in message.system:
-            stamps["creationTime"] = iso(self._clock.now())
-        return message.with_system(stamps)
-
     def _check_room(self, entries: Sequence[Entry]) -> None:
         if self.bytes_max is not None:
             held = sum(length.size for length in self._queue.lengths().values())
@@ -129,6 +119,47 @@ class Intake:
                     f"the store holds {held} bytes and its bound is {self.bytes_max}",
                     hint="raise storeAndForwardConfiguration.storeLimits.maxSizeBytes",
                 )
+
+
+class _Bags:
+    """The encoded properties of one batch, stamped with who sent it when.
+
+    A sender mostly repeats its properties, and then they come as the very same objects: encoded once.
+    """
+
+    def __init__(self, sender: Identity, now: str) -> None:
+        self._sender = sender
+        self._now = now
+        self._known: dict[tuple[int, int], str] = {}
+
+    def plain(self, message: Message) -> tuple[str, bool]:
+        """The bag, and whether the message has room for properties of ours, as those in it."""
+        key = (id(message.properties), id(message.system))
+        small = len(message.body) < MESSAGE_BYTES_MAX // 2
+        if small and (known := self._known.get(key)) is not None:
+            return known, True
+        if not _has_room(message):
+            return encode_bag(message), False
+        bag = encode_bag(self._stamped(message))
+        if small:
+            self._known[key] = bag
+        return bag, True
+
+    def numbered(self, message: Message, number: int, epoch: str) -> str:
+        """The bag of a message with room, with the ledger's number."""
+        if SEQUENCE_PROPERTY in message.properties or EPOCH_PROPERTY in message.properties:
+            ours = {SEQUENCE_PROPERTY: str(number), EPOCH_PROPERTY: epoch}
+            return encode_bag(self._stamped(message).with_properties(ours))
+        return f"{self.plain(message)[0]}&{SEQUENCE_PROPERTY}={number}&{EPOCH_PROPERTY}={epoch}"
+
+    def _stamped(self, message: Message) -> Message:
+        """With the originator (contract.md §2.1) and, if the sender gave none, the time it was stored."""
+        stamps = {"connectionDeviceId": str(self._sender.device)}
+        if self._sender.module is not None:
+            stamps["connectionModuleId"] = str(self._sender.module)
+        if "creationTime" not in message.system:
+            stamps["creationTime"] = self._now
+        return message.with_system(stamps)
 
 
 def _has_room(message: Message) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from skerry.clock import Clock
 from skerry.contract.method import MethodRequest, MethodResponse
@@ -11,6 +12,10 @@ from skerry.contract.names import AGENT_MODULE, HUB_MODULE, Identity
 from skerry.edge.hub.sessions import Sessions
 from skerry.errors import NotFound, SkerryError, TimedOut
 from skerry.protocol.device_session import DeviceSession
+
+# The hub's connect timeout does not travel with a method (contract.md §2.5). A module that is starting, or
+# reconnecting after a restart of the runtime, is there within this time; a hub waits 30 s by default.
+HUB_METHOD_WAIT_S = 15.0
 
 AgentInvoke = Callable[[MethodRequest], Awaitable[MethodResponse]]
 
@@ -35,9 +40,10 @@ class Methods:
         return await session.invoke(request)
 
     async def answer(self, target: Identity, request: MethodRequest) -> MethodResponse:
-        """The same for the hub, which wants an answer and no error."""
+        """The same for the hub, which wants an answer and no error; waits a while for the target."""
+        patient = replace(request, connect_timeout_s=max(request.connect_timeout_s, HUB_METHOD_WAIT_S))
         try:
-            return await self.invoke(target, request)
+            return await self.invoke(target, patient)
         except NotFound as error:
             return MethodResponse(404, {"message": str(error)})
         except TimedOut as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from prometheus_client import Counter
+
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.service.metrics import Metrics
@@ -16,6 +18,8 @@ class HubMetrics:
         self._received = metrics.counter(
             "edgehub_messages_received_total", "Messages taken from clients", ["route_output", "id"]
         )
+        # Finding a labelled counter costs more than counting.
+        self._received_by: dict[tuple[str, Identity], Counter] = {}
         self._sent = metrics.gauge("edgehub_messages_sent", "Messages delivered", ["to"])
         self._dropped = metrics.counter(
             "edgehub_messages_dropped_total", "Messages dropped", ["reason", "from"]
@@ -25,7 +29,11 @@ class HubMetrics:
         self._offline = metrics.counter("edgehub_offline_count_total", "Times cut off from the hub", ["id"])
 
     def received(self, sender: Identity, message: Message) -> None:
-        self._received.labels(message.system.get("outputName", ""), sender.client_id).inc()
+        output = message.system.get("outputName", "")
+        if (counter := self._received_by.get((output, sender))) is None:
+            counter = self._received.labels(output, sender.client_id)
+            self._received_by[output, sender] = counter
+        counter.inc()
 
     def no_route(self, sender: Identity) -> None:
         self._dropped.labels("no_route", sender.client_id).inc()

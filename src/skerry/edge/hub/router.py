@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from skerry.contract.manifest import HubDesired, RouteSpec
 from skerry.contract.message import Message
@@ -60,6 +61,11 @@ class RoutingTable:
     time_to_live_s: int = -1
     max_size_bytes: int | None = None
 
+    @cached_property
+    def by_priority(self) -> tuple[RouteSpec, ...]:
+        """The routes, best first."""
+        return tuple(sorted(self.routes, key=lambda spec: (spec.priority, spec.name)))
+
     @classmethod
     def of(cls, desired: HubDesired) -> RoutingTable:
         return cls(tuple(desired.routes.values()), desired.time_to_live_s, desired.max_size_bytes)
@@ -73,7 +79,7 @@ def source_of(sender: Identity, message: Message) -> str:
 def destinations(sender: Identity, message: Message, table: RoutingTable, now: float) -> list[Destination]:
     """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
     source = source_of(sender, message)
-    wanted = (spec for spec in table.routes if matches(spec.route, source, message))
+    wanted = (spec for spec in table.by_priority if matches(spec.route, source, message))
     return list(_best(wanted, sender, table, now).values())
 
 
@@ -81,7 +87,7 @@ def _best(
     specs: Iterable[RouteSpec], sender: Identity, table: RoutingTable, now: float
 ) -> dict[str, Destination]:
     best: dict[str, Destination] = {}
-    for spec in sorted(specs, key=lambda spec: (spec.priority, spec.name)):
+    for spec in specs:
         match spec.route.sink:
             case Upstream():
                 endpoint = upstream_endpoint(sender)

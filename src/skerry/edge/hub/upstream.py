@@ -13,6 +13,7 @@ from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import AGENT_MODULE, HUB_MODULE, Identity, ModuleId
 from skerry.edge.hub.line import IdentityTokens, Line
 from skerry.edge.hub.twins import Twins
+from skerry.errors import SkerryError
 from skerry.protocol.client import DeviceClient, Endpoint
 from skerry.service.lifecycle import Supervisor
 
@@ -67,6 +68,12 @@ class Upstream:
         """Whether the hub is there, as ``$edgeHub`` sees it."""
         line = self._lines.get(self.system[1])
         return line is not None and line.client.connected
+
+    @property
+    def last_error(self) -> SkerryError | None:
+        """Why the hub is not there, as ``$edgeHub`` was told; None while it is."""
+        line = self._lines.get(self.system[1])
+        return None if line is None else line.client.last_error
 
     def connections(self) -> Iterable[tuple[Identity, bool]]:
         """Every line and whether it is up."""

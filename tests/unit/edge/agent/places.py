@@ -17,6 +17,7 @@ class MemoryTwin:
         self._reported: dict[str, Any] = {}
         self._listeners: list[Callable[[], None]] = []
         self.patches: list[dict[str, Any]] = []
+        self.refuses: SkerryError | None = None
 
     def wants(self, desired: dict[str, Any], version: int) -> None:
         self._desired = {**desired, "$version": version}
@@ -30,6 +31,8 @@ class MemoryTwin:
         return self._reported
 
     async def report(self, patch: dict[str, Any]) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         self.patches.append(patch)
         self._reported = merge(self._reported, patch)
 

@@ -7,7 +7,7 @@ import asyncio
 from skerry.clock import ManualClock
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.environment import Surroundings
-from skerry.errors import Unavailable
+from skerry.errors import StorageFull, Unavailable
 from skerry.store.database import Database
 from skerry.store.documents import Documents
 from tests.support.edge import agent_desired
@@ -94,7 +94,9 @@ async def test_a_bad_configuration_is_refused_and_the_old_one_stays(
     assert bench.statuses() == {"cnn": "running"}
 
 
-async def test_an_exited_module_is_restarted_after_ten_seconds(database: Database, clock: ManualClock) -> None:
+async def test_an_exited_module_is_restarted_after_ten_seconds(
+    database: Database, clock: ManualClock
+) -> None:
     bench = Bench(database, clock, World(images={"cnn:1"}, registry={"cnn:1"}))
     bench.twin.wants(agent_desired(1, cnn="cnn:1"), 1)
     await bench.settle()
@@ -177,6 +179,16 @@ async def test_an_engine_that_refuses_is_asked_again_and_reported(
     await clock.advance(10)
     await bench.settle()
     assert bench.code == 200
+
+
+async def test_modules_are_looked_after_when_nothing_can_be_reported(
+    database: Database, clock: ManualClock
+) -> None:
+    bench = Bench(database, clock, World(registry={"cnn:1"}))
+    bench.twin.refuses = StorageFull("the disk is full")
+    bench.twin.wants(agent_desired(1, cnn="cnn:1"), 1)
+    await bench.settle()
+    assert bench.statuses() == {"cnn": "running"}
 
 
 async def test_the_loop_wakes_on_engine_events(database: Database, clock: ManualClock) -> None:

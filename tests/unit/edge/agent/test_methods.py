@@ -76,7 +76,13 @@ async def test_logs_as_json(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [None, {}, {"items": "cnn"}, {"items": [{"id": "("}]}, {"items": [{"id": "cnn", "filter": {"tail": "x"}}]}],
+    [
+        None,
+        {},
+        {"items": "cnn"},
+        {"items": [{"id": "("}]},
+        {"items": [{"id": "cnn", "filter": {"tail": "x"}}]},
+    ],
 )
 async def test_bad_log_requests_are_400(bench: Bench, payload: object) -> None:
     assert (await call(bench, "GetModuleLogs", payload)).status == 400

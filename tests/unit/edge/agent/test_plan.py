@@ -149,9 +149,7 @@ def test_always_means_running_again_within_the_longest_wait(
 def _run_until_running(module: Observed, tally: Tally, now: float) -> tuple[Observed, Tally, float]:
     began = now
     for _ in range(5):
-        planned = plan(
-            all_of(wanted(restart_policy="always")), running(module), History({"cnn": tally}), now
-        )
+        planned = plan(all_of(wanted(restart_policy="always")), running(module), History({"cnn": tally}), now)
         if planned.steps == (Start("cnn", f"exited with code {module.exit_code}", restart=True),):
             return replace(module, status="running", started_at=now), tally.again(now, ""), now - began
         assert planned.wake_at is not None

@@ -39,7 +39,9 @@ def test_what_is_waited_for_is_told() -> None:
 
 def test_create_options_too_long_for_a_twin_are_left_out() -> None:
     module = wanted(create_options={"Cmd": ["x" * 5000]})
-    assert "createOptions" not in modules_report(all_of(module), {}, NO_HISTORY, Plan(), {})["cnn"]["settings"]
+    assert (
+        "createOptions" not in modules_report(all_of(module), {}, NO_HISTORY, Plan(), {})["cnn"]["settings"]
+    )
 
 
 def test_runtime_status_words() -> None:

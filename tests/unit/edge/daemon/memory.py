@@ -39,9 +39,7 @@ class MemoryIdentityService:
         if module in self.identities:
             raise AlreadyExists(f"{module} is there")
         self.generation += 1
-        self.identities[module] = ModuleIdentity(
-            module, str(self.generation), primary, secondary, MANAGED_BY
-        )
+        self.identities[module] = ModuleIdentity(module, str(self.generation), primary, secondary, MANAGED_BY)
         return self.identities[module]
 
     async def delete(self, module: ModuleId, etag: str) -> None:

@@ -87,6 +87,18 @@ async def test_refresh_takes_new_keys(database: Database, service: MemoryIdentit
     assert (await opened(database, service)).get(CNN).primary_key == "bmV3"
 
 
+async def test_an_identity_deleted_at_the_hub_is_made_again(
+    database: Database, service: MemoryIdentityService
+) -> None:
+    identities = await opened(database, service)
+    await ensure_system_identities(identities)
+    old = await identities.ensure(CNN)
+    del service.identities[CNN]
+    assert await identities.refresh() is True
+    assert identities.get(CNN) == service.identities[CNN]
+    assert identities.get(CNN).generation_id != old.generation_id
+
+
 async def test_only_what_we_made_is_removed(database: Database, service: MemoryIdentityService) -> None:
     identities = await opened(database, service)
     await ensure_system_identities(identities)

@@ -40,9 +40,7 @@ def service_of(place: tuple[str, int, str], key: str | None = None) -> HubIdenti
     connection = ConnectionString.parse(text)
     if key is not None:
         connection = ConnectionString.parse(f"HostName=localhost;DeviceId=edge-1;SharedAccessKey={key}")
-    return HubIdentityService(
-        connection, address="127.0.0.1", port=port, tls=client_context(ca), clock=CLOCK
-    )
+    return HubIdentityService(connection, address="127.0.0.1", port=port, tls=client_context(ca), clock=CLOCK)
 
 
 async def test_identities_are_made_read_and_removed(place: tuple[str, int, str]) -> None:

@@ -51,7 +51,7 @@ async def test_modules_logs_restart_status_and_numbers(tmp_path: Path) -> None:
 
         status = (await client.get("/status")).json()
         assert status["device"] == "edge-1"
-        assert status["upstream"] == {"connected": False}
+        assert status["upstream"] == {"connected": False, "lastError": None}
         assert status["modules"]["cnn"]["runtimeStatus"] == "running"
         assert (await client.get("/systeminfo")).json()["osType"] == "linux"
         assert "edgehub_connected_clients 0.0" in (await client.get("/metrics")).text

@@ -21,10 +21,14 @@ def authority(clock: ManualClock) -> Authority:
 
 
 def token(clock: ManualClock, identity: Identity, host: str, key: str, seconds: int = 60) -> str:
-    return make_token(identity.resource(host), key_signer(key_of(key)), int(clock.now().timestamp()) + seconds)
+    return make_token(
+        identity.resource(host), key_signer(key_of(key)), int(clock.now().timestamp()) + seconds
+    )
 
 
-@pytest.mark.parametrize(("host", "key"), [(HUB, "cnn"), (HUB, "cnn2"), ("gateway", "cnn"), ("GATEWAY", "cnn")])
+@pytest.mark.parametrize(
+    ("host", "key"), [(HUB, "cnn"), (HUB, "cnn2"), ("gateway", "cnn"), ("GATEWAY", "cnn")]
+)
 def test_both_keys_and_both_names_are_good(
     authority: Authority, clock: ManualClock, host: str, key: str
 ) -> None:

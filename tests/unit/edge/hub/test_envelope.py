@@ -22,8 +22,11 @@ def stored(entry: Entry) -> Stored:
 
 @given(
     st.binary(max_size=50),
-    st.dictionaries(st.text(min_size=1, max_size=8).filter(lambda k: not k.startswith("$") and "ack" not in k),
-                    st.one_of(st.none(), st.text(max_size=8)), max_size=4),
+    st.dictionaries(
+        st.text(min_size=1, max_size=8).filter(lambda k: not k.startswith("$") and "ack" not in k),
+        st.one_of(st.none(), st.text(max_size=8)),
+        max_size=4,
+    ),
 )
 def test_a_message_reads_back(body: bytes, properties: dict[str, str | None]) -> None:
     properties = {k: v for k, v in properties.items() if k.isprintable() and k != "iothub-operation"}

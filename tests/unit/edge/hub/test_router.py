@@ -52,9 +52,7 @@ def test_one_endpoint_gets_it_once_by_the_best_priority() -> None:
             "timeToLiveSecs": 60,
         },
     )
-    assert destinations(CAMERA, IMAGE, routes, NOON) == [
-        Destination("upstream/edge-1/camera", 1, NOON + 60)
-    ]
+    assert destinations(CAMERA, IMAGE, routes, NOON) == [Destination("upstream/edge-1/camera", 1, NOON + 60)]
     assert destinations(CAMERA, Message(b""), routes, NOON) == [
         Destination("upstream/edge-1/camera", PRIORITY_DEFAULT, None)
     ]

@@ -58,8 +58,10 @@ async def test_the_first_contact_brings_routes_and_modules(hub: SmallHub, device
     async with device.running(engine) as addresses:
         reported = hub.reported[module("$edgeAgent")]
         await eventually(
-            lambda: reported is not None
-            and hub.reported[module("$edgeAgent")].get("lastDesiredStatus", {}).get("code") == 200
+            lambda: (
+                reported is not None
+                and hub.reported[module("$edgeAgent")].get("lastDesiredStatus", {}).get("code") == 200
+            )
         )
         assert hub.reported[module("$edgeAgent")]["modules"]["cnn"]["runtimeStatus"] == "running"
         cnn = device.client("cnn", addresses)

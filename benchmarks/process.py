@@ -1,0 +1,28 @@
+"""What the kernel says of a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory, shared pages counted whole."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") / 1000
+
+
+def pss_mb(pid: int) -> float:
+    """Resident memory, each shared page counted by its share."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") / 1000
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _kilobytes(file: Path, field: str) -> float:
+    """Bytes of 1024 in the file, as thousands of bytes."""
+    line = next(line for line in file.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1.024

@@ -1,0 +1,82 @@
+"""The runtime with the process engine: real processes, offline, adopted over a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from skerry.edge.main import run
+from tests.support.edge import Device, agent_desired
+from tests.support.ports import free_ports
+from tests.support.shell_image import write_shell_image
+
+pytestmark = pytest.mark.system
+
+SCRIPT = """
+trap "exit 0" TERM
+socket="${IOTEDGE_WORKLOADURI#unix://}"
+while true; do
+    if [ -S "$socket" ]; then echo "$IOTEDGE_MODULEID has its socket"; else echo "no $socket"; fi
+    sleep 0.2
+done
+"""
+
+
+@contextlib.asynccontextmanager
+async def management(device: Device) -> AsyncIterator[httpx.AsyncClient]:
+    stop, up = asyncio.Event(), asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(run(device.settings, stop, up.set_result))
+    await asyncio.wait([up, task], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        transport = httpx.AsyncHTTPTransport(uds=str(up.result().management_socket))
+        async with httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=30) as client:
+            yield client
+    finally:
+        stop.set()
+        await task
+
+
+async def running(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        while True:
+            modules = (await client.get("/status")).json()["modules"]
+            if modules.get(name, {}).get("runtimeStatus") == "running":
+                return dict(modules[name])
+            await asyncio.sleep(0.05)
+
+
+async def log_line(client: httpx.AsyncClient, name: str, text: str) -> None:
+    async with asyncio.timeout(15):
+        while text not in (await client.get(f"/modules/{name}/logs", params={"tail": "5"})).text:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_process_module_starts_offline_and_outlives_the_runtime(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    write_shell_image(images, "shell:1", script=SCRIPT)
+    device = Device.provisioned(
+        tmp_path / "d", engine="process", images_dir=images, mqtt_port=free_ports(1)[0], https_port=-1
+    )
+    await device.knows("cnn", agent=agent_desired(1, cnn="shell:1"))
+    async with management(device) as client:
+        first = await running(client, "cnn")
+        await log_line(client, "cnn", "cnn has its socket")
+    async with management(device) as client:
+        again = await running(client, "cnn")
+        assert again["lastStartTimeUtc"] == first["lastStartTimeUtc"]
+        await log_line(client, "cnn", "cnn has its socket")
+        assert (await client.post("/modules/cnn/restart")).status_code == 204
+        assert (await running(client, "cnn"))["lastStartTimeUtc"] != ""
+    await device.knows("cnn", agent=agent_desired(1))
+    async with management(device) as client:
+        async with asyncio.timeout(30):
+            while (await client.get("/modules/cnn/logs")).status_code != 404:
+                await asyncio.sleep(0.1)
