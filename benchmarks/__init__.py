@@ -1,1 +1,1 @@
-"""Measurements of Skerry against its peers: ``python -m benchmarks``. Only ratios within one run are claimed."""
+"""Skerry measured against its peers: ``python -m benchmarks``. Only ratios within one run are claimed."""

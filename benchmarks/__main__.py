@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.report import Report, table, write
 from benchmarks.rounds import Options
 
-NAMES = ("edge_hub", "module", "deploy", "memory")
+NAMES = ("edge_hub", "module", "serving", "deploy", "memory")
 ROOT = Path(__file__).parents[1]
 Run = Callable[[Options], Coroutine[None, None, Report]]
 
@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int:
     """Run those asked for, all by default. The exit code says whether they ran, not how fast they were."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; all if none")
-    parser.add_argument("--quick", action="store_true", help="run everything briefly; the figures mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="run everything briefly; the figures mean nothing"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="where the JSON goes")
     parser.add_argument("--cache", type=Path, default=ROOT / ".skerry" / "cache", help="downloads")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -25,9 +25,10 @@ async def append_row(options: Options) -> Row:
     folder = options.work / "append"
     folder.mkdir()
     groups = options.pick(400, 4)
+    numbers = count()
 
     async def ours() -> Sample:
-        return Sample(await _queue(folder / "queue.db", groups))
+        return Sample(await _queue(folder / f"queue{next(numbers)}.db", groups))
 
     async def raw() -> Sample:
         return Sample(await asyncio.to_thread(_raw, folder / "raw", groups))
@@ -54,22 +55,28 @@ async def _queue(path: Path, groups: int) -> float:
         return groups * GROUP / (perf_counter() - started)
     finally:
         await queue.close()
-        path.unlink()
+
+
+async def raw_writes(folder: Path, messages: int, size: int) -> Sample:
+    """Messages a second, each written and synced alone."""
+    return Sample(await asyncio.to_thread(_synced_writes, folder / "raw", messages, os.urandom(size)))
 
 
 def _raw(path: Path, groups: int) -> float:
-    block = os.urandom(GROUP * (BODY_BYTES + len(HEADERS)))
+    return _synced_writes(path, groups, os.urandom(GROUP * (BODY_BYTES + len(HEADERS)))) * GROUP
+
+
+def _synced_writes(path: Path, blocks: int, block: bytes) -> float:
+    """Blocks a second at the end of a new file."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        return _timed(lambda: (os.write(file, block), os.fdatasync(file)), groups)
+        os.write(file, block)
+        os.fdatasync(file)
+        started = perf_counter()
+        for _ in range(blocks):
+            os.write(file, block)
+            os.fdatasync(file)
+        return blocks / (perf_counter() - started)
     finally:
         os.close(file)
         path.unlink()
-
-
-def _timed(write: Callable[[], object], groups: int) -> float:
-    write()
-    started = perf_counter()
-    for _ in range(groups):
-        write()
-    return groups * GROUP / (perf_counter() - started)

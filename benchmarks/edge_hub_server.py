@@ -1,4 +1,4 @@
-"""Our edge hub as a process of its own, as a benchmark's contestant; ``python -m benchmarks.edge_hub_server``.
+"""Our edge hub as a process of its own, a benchmark's contestant: ``python -m benchmarks.edge_hub_server``.
 
 Arguments: DURABILITY (``durable``: the product; ``memory``: its protocol head and router without the store),
 FOLDER, CERTIFICATES (a folder for the CA, or ``-`` for plain TCP). It prints its port and runs until SIGTERM.
@@ -47,7 +47,8 @@ QUEUE_BYTES_MAX = 16 * 1024**3
 DESIRED = {
     "schemaVersion": "1.1",
     "routes": {
-        "routed": f'FROM /messages/modules/{SOURCE}/* INTO BrokeredEndpoint("/modules/{SINK}/inputs/{INPUT}")',
+        "routed": f"FROM /messages/modules/{SOURCE}/* "
+        f'INTO BrokeredEndpoint("/modules/{SINK}/inputs/{INPUT}")',
         # Devices of the many-devices load: stored for a hub that is out of reach.
         "stored": "FROM /messages/* WHERE kind = 'stored' INTO $upstream",
     },
@@ -82,7 +83,7 @@ async def durable(folder: Path, tls: ssl.SSLContext | None, clock: Clock, stop: 
         metrics=Metrics(),
     )
     await hub.load()
-    await hub.start(Listening("127.0.0.1", 0, -1, tls))
+    await hub.start(Listening(("127.0.0.1",), 0, -1, tls))
     announce(hub.mqtt_port)
     await stop.wait()
     await hub.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.edge_device import device
+from benchmarks.edge_device import device, images
 from benchmarks.process import cpu_seconds, pss_mb, rss_mb
 from benchmarks.report import Report, Row, Side
 from benchmarks.rounds import Options
@@ -17,7 +17,7 @@ PAUSE_S = 5.0
 async def run(options: Options) -> Report:
     """Two cameras that send nothing and the CNN are connected; then it is looked at, a pause between."""
     values: list[float] = []
-    async with device(options) as edge:
+    async with device(options.work / "stage", await images(options)) as edge:
         await edge.deploy(frames=0, cameras=2)
         await edge.running(CNN, CAMERA, f"{CAMERA}1")
         pause_s = 0.5 if options.quick else PAUSE_S
@@ -32,4 +32,6 @@ async def run(options: Options) -> Report:
     ours = Side("edge runtime", values, seen)
     limit = Side(f"limit, {PSS_MB:g} MB", [PSS_MB] * len(values))
     what = "PSS of daemon + agent + edge hub, idle, 3 modules"
-    return Report("memory", [Row(what, "MB", ours, limit, "<=", 1.0)], ["process engine; modules not counted"])
+    return Report(
+        "memory", [Row(what, "MB", ours, limit, "<=", 1.0)], ["process engine; modules not counted"]
+    )

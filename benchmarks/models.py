@@ -13,7 +13,7 @@ from PIL import Image
 
 from skerry.model.build import BuildRequest, build
 from skerry.sim.scenarios.imagenet import prepare
-from skerry.sim.scenarios.keras_writer import KerasModelWriter
+from skerry.sim.scenarios.keras_writer import KerasModelWriter, Output
 
 SIDE, CLASSES, FILTERS = 28, 10, 8
 PICTURES = 16
@@ -36,7 +36,7 @@ class Model:
 
 
 def small(work: Path) -> Model:
-    """A CNN of one convolution over 28 × 28 grey pixels, weights drawn from a seed: the server is the cost."""
+    """A CNN of one convolution over 28 × 28 grey pixels with random weights: the server is the cost."""
     work.mkdir(parents=True)
     random = np.random.default_rng(1)
 
@@ -58,15 +58,27 @@ def small(work: Path) -> Model:
     }
     half = SIDE // 2
     x = writer.layer(
-        "Conv2D", "convolution", [x], (None, half, half, FILTERS), sliding, [weights(3, 3, 1, FILTERS), weights(FILTERS)]
+        "Conv2D",
+        "convolution",
+        [x],
+        (None, half, half, FILTERS),
+        sliding,
+        [weights(3, 3, 1, FILTERS), weights(FILTERS)],
     )
     x = writer.layer("GlobalAveragePooling2D", "pool", [x], (None, FILTERS))
     dense = {"units": CLASSES, "activation": "softmax", "use_bias": True}
     x = writer.layer(
         "Dense", "predictions", [x], (None, CLASSES), dense, [weights(FILTERS, CLASSES), weights(CLASSES)]
     )
-    keras_file = work / "small.keras"
-    writer.save(keras_file, x)
+    return package_of("small", writer, x, work, random)
+
+
+def package_of(
+    name: str, writer: KerasModelWriter, output: Output, work: Path, random: np.random.Generator
+) -> Model:
+    """The written model as a package, with pictures of noise."""
+    keras_file = work / f"{name}.keras"
+    writer.save(keras_file, output)
     pictures = work / "pictures"
     pictures.mkdir()
     for number in range(PICTURES):
@@ -76,7 +88,7 @@ def small(work: Path) -> Model:
         (pictures / f"{number:02}.png").write_bytes(data.getvalue())
     labels = work / "labels.json"
     labels.write_text(json.dumps([f"class {number}" for number in range(CLASSES)]))
-    return _built("small", keras_file, labels, pictures, work)
+    return _built(name, keras_file, labels, pictures, work)
 
 
 def lite0(work: Path, cache: Path) -> Model:

@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from benchmarks import floor
 from benchmarks.load.http import post, post_all
 from benchmarks.models import Model, lite0, small
-from benchmarks.process import cpu_seconds, rss_mb
+from benchmarks.process import cpu_seconds, rss_mb, ticks
 from benchmarks.report import Report, Row, Side
 from benchmarks.rounds import Options, Sample, interleaved
 from benchmarks.servers import end, free_port
@@ -68,7 +67,9 @@ async def _rows(model: Model, options: Options) -> list[Row]:
         async with _server(model) as (port, pid):
             await post_all(port, bodies, 1, images // 16 + 1)
             answers = await post_all(port, bodies, 1, images // 4)
-            return Sample(answers.percentile_ms(50), {"p99 ms": answers.percentile_ms(99), "RSS MB": rss_mb(pid)})
+            return Sample(
+                answers.percentile_ms(50), {"p99 ms": answers.percentile_ms(99), "RSS MB": rss_mb(pid)}
+            )
 
     async def single_floor() -> Sample:
         taken = await floor.latencies_ms(model.package, bodies, images // 4, cpus)
@@ -98,7 +99,14 @@ async def _rows(model: Model, options: Options) -> list[Row]:
     starts = await interleaved({"module": cold}, options.rounds)
     limit = 0.3 if tiny else 1.0
     rows.append(
-        Row(f"{name}, exec → first answer", "s", starts["module"], _limit(limit, options.rounds, "s"), "<=", 1.0)
+        Row(
+            f"{name}, exec → first answer",
+            "s",
+            starts["module"],
+            _limit(limit, options.rounds, "s"),
+            "<=",
+            1.0,
+        )
     )
     if tiny:
         memory = Side("module", [starts["module"].seen["RSS MB"]])
@@ -125,7 +133,12 @@ async def _keras(model: Model, images: int) -> dict[str, list[float]]:
         *(sys.executable, "-m", "benchmarks.keras_child", str(model.keras_file), str(model.package)),
         *(str(images), *map(str, model.pictures)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "tensorflow",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        },
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
@@ -137,7 +150,7 @@ async def _keras(model: Model, images: int) -> dict[str, list[float]]:
 
 @asynccontextmanager
 async def _server(model: Model, first: bytes | None = None) -> AsyncIterator[tuple[int, int]]:
-    """The module's own program, (port, process id), once it has answered ``first`` or a picture of its own."""
+    """The module's own program: port and process id, once it has answered its first picture."""
     port = free_port()
     settings = {
         "SKERRY_MODEL_DIR": str(model.package),
@@ -157,11 +170,10 @@ async def _server(model: Model, first: bytes | None = None) -> AsyncIterator[tup
 
 async def _first_answer(port: int, body: bytes) -> None:
     async with asyncio.timeout(READY_S):
-        while True:
+        async for _ in ticks(POLL_S):
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
-                await asyncio.sleep(POLL_S)
                 continue
             try:
                 await post(reader, writer, body)

@@ -1,9 +1,18 @@
-"""What the kernel says of a process."""
+"""Other processes: waiting for them, what the kernel says of them."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+
+async def ticks(seconds: float) -> AsyncIterator[None]:
+    """At once, then again and again: to wait for what no event announces."""
+    while True:
+        yield
+        await asyncio.sleep(seconds)
 
 
 def rss_mb(pid: int) -> float:

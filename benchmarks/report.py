@@ -66,11 +66,15 @@ class Report:
 
 def as_document(report: Report, *, quick: bool) -> dict[str, Any]:
     """The report as JSON; ``quick`` says that its numbers mean nothing."""
-    rows = [
-        {**asdict(row), "ratio": row.ratio, "ratios": row.ratios, "met": row.met} for row in report.rows
-    ]
+    rows = [{**asdict(row), "ratio": row.ratio, "ratios": row.ratios, "met": row.met} for row in report.rows]
     machine = {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "platform": platform.platform()}
-    return {"name": report.name, "quick": quick, "machine": machine, "notes": list(report.notes), "rows": rows}
+    return {
+        "name": report.name,
+        "quick": quick,
+        "machine": machine,
+        "notes": list(report.notes),
+        "rows": rows,
+    }
 
 
 def write(report: Report, folder: Path, *, quick: bool) -> Path:
@@ -92,7 +96,9 @@ def table(report: Report) -> str:
         lines.append([row.what, ours, other, row.other.name, spread, target, verdict])
         lines += [["  " + side.name, _seen(side), "", "", "", "", ""] for side in _commented(row)]
     widths = [max(len(line[i]) for line in lines if i != 1 or line[2]) for i in range(len(lines[0]))]
-    text = "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    text = "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
     return "\n".join([f"== {report.name}", text, *(f"note: {note}" for note in report.notes)])
 
 
@@ -105,8 +111,10 @@ def _seen(side: Side) -> str:
 
 
 def _shown(value: float, unit: str) -> str:
+    return f"{_short(value)} {unit}".strip()
+
+
+def _short(value: float) -> str:
     if value >= 10_000:
-        text = f"{value / 1000:.1f}k"
-    else:
-        text = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-    return f"{text} {unit}".strip()
+        return f"{value / 1000:.1f}k"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -12,8 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.process import ticks
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/sbin")
 READY_S = 10.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Server:
 @asynccontextmanager
 async def edge_hub(durability: str, folder: Path, certificates: Path | None = None) -> AsyncIterator[Server]:
     """Ours, ``durable`` or ``memory`` (see ``edge_hub_server``)."""
-    folder.mkdir(parents=True)
+    os.makedirs(folder)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.edge_hub_server", durability),
         *(str(folder), str(certificates or "-")),
@@ -49,7 +53,7 @@ async def edge_hub(durability: str, folder: Path, certificates: Path | None = No
 async def mosquitto(folder: Path, certificates: Path | None = None) -> AsyncIterator[Server]:
     """The peer: nothing on disk, no limits in the way, Nagle off; everybody may connect."""
     assert MOSQUITTO is not None
-    folder.mkdir(parents=True)
+    os.makedirs(folder)
     port = free_port()
     lines = [
         f"listener {port} 127.0.0.1",
@@ -68,8 +72,9 @@ async def mosquitto(folder: Path, certificates: Path | None = None) -> AsyncIter
     process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config))
     try:
         async with asyncio.timeout(READY_S):
-            while not await answers(port):
-                await asyncio.sleep(0.02)
+            async for _ in ticks(POLL_S):
+                if await answers(port):
+                    break
         yield Server(process.pid, port)
     finally:
         await end(process)

@@ -28,7 +28,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Load:
-    """``messages`` of ``size`` bytes, ``window`` under way per publisher, after ``warm_up`` uncounted ones."""
+    """``messages`` of ``size`` bytes, ``window`` under way per publisher; ``warm_up`` more go first."""
 
     clients: Sequence[Client]
     messages: int
@@ -83,13 +83,13 @@ class Generator:
         module = [sys.executable, "-m", "benchmarks.load.python_generator"]
         return cls("Python: it saturates before a server does", module, tls=False)
 
-    async def run(self, port: int, server: int, load: Load, work: Path, ca_file: Path | None = None) -> Outcome:
+    async def run(
+        self, port: int, server: int, load: Load, work: Path, ca_file: Path | None = None
+    ) -> Outcome:
         """Put ``load`` on the server of process ``server``. RuntimeError with what the generator says."""
         clients = work / "clients.tsv"
         clients.write_text(
-            "".join(
-                "\t".join((c.id, c.username, c.password, c.topic, c.filter)) + "\n" for c in load.clients
-            )
+            "".join("\t".join((c.id, c.username, c.password, c.topic, c.filter)) + "\n" for c in load.clients)
         )
         numbers = (load.warm_up, load.messages, load.window, load.size, server)
         trust = [] if ca_file is None else [str(ca_file)]

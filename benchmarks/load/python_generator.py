@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -38,7 +39,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        connect = Connect(self.id, True, 0, self.user or None, self.password.encode() if self.password else None)
+        connect = Connect(
+            self.id, True, 0, self.user or None, self.password.encode() if self.password else None
+        )
         transport.write(encode(connect))
 
     def data_received(self, data: bytes) -> None:
@@ -92,16 +95,22 @@ async def send(connections: list[Connection], traffic: Traffic, messages: int, w
                 await traffic.moved.wait()
 
 
+def _itself(connection: Connection) -> Connection:
+    return connection
+
+
 def server_cpu_seconds(pid: str) -> float:
     return time.clock_gettime(~int(pid) << 3 | 2)  # the kernel's number of a process's CPU clock
 
 
-async def run(port: str, clients: str, warm_up: str, messages: str, window: str, size: str, pid: str) -> None:
+async def run(
+    port: str, lines: list[str], warm_up: str, messages: str, window: str, size: str, pid: str
+) -> None:
     traffic = Traffic(bytes(int(size)))
-    connections = [Connection(line.split("\t"), traffic) for line in Path(clients).read_text().splitlines()]
+    connections = [Connection(line.split("\t"), traffic) for line in lines]
     loop = asyncio.get_running_loop()
     for one in sorted(connections, key=lambda c: not c.filter):
-        await loop.create_connection(lambda one=one: one, "127.0.0.1", int(port))
+        await loop.create_connection(partial(_itself, one), "127.0.0.1", int(port))
         await one.up
     if int(warm_up):
         await send(connections, traffic, int(warm_up), int(window))
@@ -118,4 +127,5 @@ async def run(port: str, clients: str, warm_up: str, messages: str, window: str,
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(*sys.argv[1:]))
+        port, clients, *numbers = sys.argv[1:]
+        runner.run(run(port, Path(clients).read_text().splitlines(), *numbers))

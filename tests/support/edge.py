@@ -75,7 +75,7 @@ class Device:
         made = provision(data_dir, text, hub_ca=hub_ca, options={"upstream": False, **defaults, **options})
         return cls(made.settings)
 
-    async def knows(self, *modules: str, **twins: Mapping[str, Any]) -> None:
+    async def knows(self, *modules: str, version: int = 1, **twins: Mapping[str, Any]) -> None:
         """As after a contact with a hub: identities of ``modules``, and desired properties by module."""
         database = await Database.open(self.settings.database_file, [DOCUMENTS])
         try:
@@ -93,7 +93,7 @@ class Device:
                 )
             names = {"agent": "$edgeAgent", "hub": "$edgeHub"}
             for name, desired in twins.items():
-                twin = CachedTwin(desired=dict(desired), desired_version=1, known=True)
+                twin = CachedTwin(desired=dict(desired), desired_version=version, known=True)
                 identity = module(names.get(name, name))
                 await Documents(database, "twins").put(identity.client_id, twin.to_json())
         finally:

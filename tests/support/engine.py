@@ -9,7 +9,7 @@ from typing import Any
 
 from skerry.clock import Clock
 from skerry.contract.manifest import RegistryCredentials
-from skerry.edge.engine.port import STOP_GRACE_S, Health, Observed, RunSpec
+from skerry.edge.engine.port import STOP_GRACE_S, Health, LogLine, Observed, RunSpec
 from skerry.errors import NotFound, SkerryError
 
 
@@ -21,7 +21,7 @@ class World:
     images: set[str] = field(default_factory=set)
     modules: dict[str, Observed] = field(default_factory=dict)
     specs: dict[str, RunSpec] = field(default_factory=dict)
-    output: dict[str, list[bytes]] = field(default_factory=dict)
+    output: dict[str, list[LogLine]] = field(default_factory=dict)
     # Steps in the order they were done: "create cnn", "start cnn" …
     journal: list[str] = field(default_factory=list)
     # A verb and name to fail with an error: ("create", "cnn") → error.
@@ -49,7 +49,8 @@ class MemoryEngine:
         self._change(name, health=health)
 
     def writes(self, name: str, *lines: str) -> None:
-        self.world.output.setdefault(name, []).extend(line.encode() for line in lines)
+        now = self._now()
+        self.world.output.setdefault(name, []).extend(LogLine(now, 1, line.encode()) for line in lines)
 
     def power_off(self) -> None:
         """Every running module ends, as when the machine goes down."""
@@ -67,6 +68,10 @@ class MemoryEngine:
 
     async def has_image(self, image: str) -> bool:
         return image in self.world.images
+
+    async def remove_image(self, image: str) -> None:
+        self._do("remove image", image)
+        self.world.images.discard(image)
 
     async def create(self, spec: RunSpec) -> None:
         self._do("create", spec.name)
@@ -97,12 +102,33 @@ class MemoryEngine:
         return list(self.world.modules.values())
 
     async def logs(
-        self, name: str, *, tail: int | None = None, since: float | None = None, follow: bool = False
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        follow: bool = False,
     ) -> AsyncIterator[bytes]:
+        async for line in self.lines(name, tail=tail, since=since, until=until):
+            yield line.text
+
+    async def lines(
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> AsyncIterator[LogLine]:
         self._module(name)
-        lines = self.world.output.get(name, [])
-        for line in lines if tail is None else lines[max(len(lines) - tail, 0) :]:
-            yield line
+        lines = [
+            line
+            for line in self.world.output.get(name, [])
+            if line.at is not None and (since or line.at) <= line.at <= (until or line.at)
+        ]
+        for one in lines if tail is None else lines[max(len(lines) - tail, 0) :]:
+            yield one
 
     async def events(self) -> AsyncIterator[str]:
         events: asyncio.Queue[str] = asyncio.Queue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from skerry.contract.names import Identity
 from skerry.contract.topics import ConnectName
 from skerry.contract.twin import merge
 from skerry.edge.hub.envelope import SEQUENCE_PROPERTY
+from skerry.errors import Unavailable
 from skerry.mqtt.server import Listener, serve
 from skerry.protocol.device_session import DeviceSession
 from skerry.protocol.head import Head
@@ -27,8 +28,11 @@ from tests.support.edge import HUB, key_of
 class SmallHub:
     """Its memory outlives cuts; ``received`` holds every message in the order of arrival."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, encrypted: bool = True) -> None:
         self._clock = clock
+        self._encrypted = encrypted
+        # Judges each message after it was received: False and its acknowledgement is lost with the link.
+        self.acknowledges: Callable[[], bool] = lambda: True
         self.authority = Authority.create("Small hub CA", clock)
         issued = self.authority.issue_server(HUB, [HUB, "localhost"], ["127.0.0.1"])
         self._tls = server_context(issued.cert_chain_pem, issued.key_pem)
@@ -43,7 +47,8 @@ class SmallHub:
 
     async def open(self) -> None:
         """Be there, at the same port as before."""
-        self._listener = await serve(self._head, "127.0.0.1", self.port, self._tls, clock=self._clock)
+        tls = self._tls if self._encrypted else None
+        self._listener = await serve(self._head, "127.0.0.1", self.port, tls, clock=self._clock)
         self.port = self._listener.port
 
     cuts = 0
@@ -112,6 +117,8 @@ class SmallHub:
     async def telemetry(self, sender: Identity, message: Message) -> None:
         self.received.append((sender, message))
         await asyncio.sleep(0)
+        if not self.acknowledges():
+            raise Unavailable("the acknowledgement is lost")
 
     async def twin(self, identity: Identity) -> dict[str, Any]:
         return {

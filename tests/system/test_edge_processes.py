@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,44 @@ async def test_a_process_module_starts_offline_and_outlives_the_runtime(tmp_path
         async with asyncio.timeout(30):
             while (await client.get("/modules/cnn/logs")).status_code != 404:
                 await asyncio.sleep(0.1)
+
+
+async def until_status(
+    client: httpx.AsyncClient, done: Callable[[dict[str, Any]], bool], timeout_s: float = 40
+) -> dict[str, Any]:
+    async with asyncio.timeout(timeout_s):
+        while not done(status := dict((await client.get("/status")).json())):
+            await asyncio.sleep(0.1)
+    return status
+
+
+async def test_a_crashing_deployment_gives_way_to_the_last_good_one(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    write_shell_image(images, "shell:1", script=SCRIPT)
+    write_shell_image(images, "shell:2", script="echo no model here; exit 3")
+    device = Device.provisioned(
+        tmp_path / "d",
+        engine="process",
+        images_dir=images,
+        mqtt_port=free_ports(1)[0],
+        https_port=-1,
+        rollback_after_s=4,
+    )
+    await device.knows("cnn", agent=agent_desired(1, cnn="shell:1"))
+    async with management(device) as client:
+        await until_status(client, lambda status: not status["deployment"]["onTrial"])
+    await device.knows("cnn", agent=agent_desired(1, cnn="shell:2"), version=2)
+    async with management(device) as client:
+        await until_status(client, lambda status: "exited with code 3" in str(status["deployment"]))
+        status = await until_status(
+            client, lambda status: status["modules"]["cnn"]["runtimeStatus"] == "running"
+        )
+        why = (await client.get("/modules/cnn/why")).json()
+    back = {"from": 2, "to": 1, "reason": "cnn: exited with code 3"}
+    assert status["deployment"]["rolledBack"] == back
+    assert status["deployment"]["lastDesiredStatus"]["code"] == 500
+    assert status["modules"]["cnn"]["settings"]["image"] == "shell:1"
+    assert "exited with code 3" in [step["what"] for step in why["chain"]]
+    await device.knows("cnn", agent=agent_desired(1), version=3)
+    async with management(device) as client:
+        await until_status(client, lambda status: not status["modules"])

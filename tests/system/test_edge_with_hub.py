@@ -170,3 +170,68 @@ async def take(service: ServiceClient, count: int) -> list[dict[str, Any]]:
             if len(found) == count:
                 break
     return found
+
+
+async def test_a_module_removed_and_deployed_again_sends_again(tmp_path: Path) -> None:
+    mqtt_port, https_port, edge_mqtt_port = free_ports(3)
+    system = System(HubSettings(tmp_path / "hub", mqtt_port=mqtt_port, https_port=https_port))
+    engine = MemoryEngine(SystemClock(), World(registry={"camera:1", "cnn:1"}))
+    both = {
+        "modulesContent": {
+            **MANIFEST["modulesContent"],
+            "$edgeHub": {"properties.desired": hub_desired(up="FROM /messages/* INTO $upstream")},
+        }
+    }
+    camera_only = {
+        "modulesContent": {
+            "$edgeAgent": {"properties.desired": agent_desired(1, camera="camera:1")},
+            "$edgeHub": both["modulesContent"]["$edgeHub"],
+        }
+    }
+    async with system.hub_up() as (addresses, service):
+        await service.create_device("edge-1", edge=True)
+        system.edge = provision(
+            tmp_path / "edge",
+            await service.device_connection_string("edge-1"),
+            hub_ca=addresses.ca_file,
+            options={
+                "hostname": "localhost",
+                "listen": "127.0.0.1",
+                "hub_mqtt_port": mqtt_port,
+                "hub_https_port": https_port,
+                "mqtt_port": edge_mqtt_port,
+                "https_port": -1,
+            },
+        ).settings
+
+        async def modules() -> set[str]:
+            return {module["moduleId"] for module in await service.modules("edge-1")}
+
+        async with system.device_up(engine):
+            for round_ in range(3):
+                await service.apply_configuration("edge-1", both)
+
+                async def running() -> bool:
+                    found = engine.world.modules.get("cnn")
+                    return found is not None and found.status == "running"
+
+                await until(running)
+                cnn = await module_of(engine, "cnn")
+                await cnn.start()
+                await cnn.report({"round": round_})
+                await asyncio.wait_for(cnn.send(Message(b"round %d" % round_), "results"), 10)
+                events = await take(service, round_ + 1)
+                assert bodies(events) == [b"round %d" % n for n in range(round_ + 1)]
+
+                async def reported(round_: int = round_) -> bool:
+                    twin = await service.twin("edge-1", "cnn")
+                    return bool(twin["properties"]["reported"].get("round") == round_)
+
+                await until(reported)
+                await cnn.stop()
+                await service.apply_configuration("edge-1", camera_only)
+
+                async def gone() -> bool:
+                    return "cnn" not in engine.world.modules and "cnn" not in await modules()
+
+                await until(gone, 30)

@@ -4,77 +4,17 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from skerry.clock import SystemClock
-from skerry.edge.engine.choose import find_bubblewrap
 from skerry.edge.engine.docker import DockerEngine
-from skerry.edge.engine.port import Engine, Mount, Observed, RunSpec
-from skerry.edge.engine.process import ProcessEngine
+from skerry.edge.engine.port import Mount
 from skerry.errors import AlreadyExists, InvalidInput, NotFound
+from tests.support.engines import IMAGE, SCRIPT, Open, lines, spec, until, until_logged
 from tests.support.shell_image import write_shell_image
 
 pytestmark = pytest.mark.system
-
-IMAGE = "skerry-test/shell:1"
-SCRIPT = """
-echo "hello $GREETING"
-trap 'echo bye; exit 3' TERM
-[ -n "$CRASH" ] && exit 7
-[ -n "$READ" ] && cat "$READ"
-while :; do sleep 0.05; done
-"""
-Open = Callable[[], Awaitable[Engine]]
-
-
-@pytest.fixture(params=["docker", "bubblewrap", "plain"])
-async def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens the engine again and again over the same state, as a restarted agent does."""
-    images, device = tmp_path / "images", f"test-{uuid.uuid4().hex[:8]}"
-    write_shell_image(images, IMAGE, script=SCRIPT)
-    opened: list[Engine] = []
-
-    async def open_one() -> Engine:
-        engine: Engine
-        if request.param == "docker":
-            engine = await DockerEngine.connect(device=device, images_dir=images, prefix=f"{device}-")
-        else:
-            bwrap = await find_bubblewrap() if request.param == "bubblewrap" else None
-            assert (bwrap is not None) == (request.param == "bubblewrap"), "bubblewrap does not work here"
-            engine = ProcessEngine(
-                state_dir=tmp_path / "state", images_dir=images, bwrap=bwrap, clock=SystemClock()
-            )
-        opened.append(engine)
-        return engine
-
-    yield open_one
-    engine = await open_one()
-    for module in await engine.observe():
-        await engine.remove(module.name)
-    for one in opened:
-        await one.close()
-
-
-def spec(**changes: Any) -> RunSpec:
-    base: dict[str, Any] = {"name": "shell", "image": IMAGE, "env": {"GREETING": "device"}}
-    return RunSpec(**{**base, **changes})
-
-
-async def until(engine: Engine, done: Callable[[Observed], bool], name: str = "shell") -> Observed:
-    async with asyncio.timeout(15):
-        while True:
-            for module in await engine.observe():
-                if module.name == name and done(module):
-                    return module
-            await asyncio.sleep(0.05)
-
-
-async def lines(engine: Engine, tail: int | None = None) -> list[bytes]:
-    return [line async for line in engine.logs("shell", tail=tail)]
 
 
 async def test_a_module_is_created_started_stopped_and_removed(open_engine: Open) -> None:
@@ -98,12 +38,6 @@ async def test_a_module_is_created_started_stopped_and_removed(open_engine: Open
     await engine.remove("shell")
     await engine.remove("shell")
     assert await engine.observe() == []
-
-
-async def until_logged(engine: Engine, line: bytes) -> None:
-    async with asyncio.timeout(15):
-        while line not in await lines(engine):
-            await asyncio.sleep(0.05)
 
 
 async def test_a_crash_shows_its_exit_code_and_a_start_runs_it_again(open_engine: Open) -> None:
@@ -143,6 +77,7 @@ async def test_a_restarted_agent_finds_its_running_modules(open_engine: Open) ->
     await first.create(spec())
     await first.start("shell")
     pid = (await until(first, lambda m: m.status == "running" and m.pid is not None)).pid
+    await until_logged(first, b"hello device")
     second = await open_engine()
     assert (await until(second, lambda m: m.status == "running")).pid == pid
     await second.stop("shell", 5)

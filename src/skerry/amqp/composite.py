@@ -1,17 +1,21 @@
-"""Dataclasses as AMQP's described lists: fields by position, each of a given type."""
+"""Dataclasses as AMQP's described lists: fields by position, ``Annotated`` with their type on the wire.
+
+A field that is not annotated takes any value; ``Array`` means one or many symbols. One without a default is
+required.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar, cast
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 
 from .fault import INVALID_FIELD, AmqpError
 from .types import Array, Described, Sized, Symbol, ULong, Value, symbols
 
 C = TypeVar("C", bound="Composite")
-REQUIRED = MISSING
+# Per class: name, type on the wire and whether it is required, of each field.
+_LAYOUTS: dict[type, tuple[tuple[str, type, bool], ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +24,6 @@ class Composite:
 
     CODE: ClassVar[int] = 0
     NAME: ClassVar[str] = ""
-
-
-def wire(kind: type, default: Any = None) -> Any:
-    """A field of this type on the wire; without a value it is null, or AmqpError when REQUIRED."""
-    metadata: Mapping[str, Any] = {"kind": kind}
-    if default is REQUIRED:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 def to_value(composite: Composite) -> Described:
@@ -65,16 +61,25 @@ def is_a(kind: type[Composite], value: Described) -> bool:
     return value.descriptor in (kind.CODE, kind.NAME)
 
 
-@functools.cache
 def _layout(kind: type[Composite]) -> tuple[tuple[str, type, bool], ...]:
-    return tuple((f.name, f.metadata["kind"], f.default is MISSING) for f in fields(kind))
+    if kind not in _LAYOUTS:
+        hints = get_type_hints(kind, include_extras=True)
+        _LAYOUTS[kind] = tuple(
+            (one.name, _wire_type(hints[one.name]), one.default is MISSING) for one in fields(kind)
+        )
+    return _LAYOUTS[kind]
+
+
+def _wire_type(hint: Any) -> type:
+    found: type = getattr(hint, "__metadata__", (object,))[0]
+    return found
 
 
 def _written(kind: type, value: Any) -> Value:
     if value is None or kind is object:
         return value
     if kind is Array:
-        return symbols(value)
+        return symbols(value) if value else None
     if issubclass(kind, (Sized, Symbol)):
         return kind(value)
     return value

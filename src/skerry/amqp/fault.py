@@ -23,6 +23,6 @@ FORCED = "amqp:connection:forced"
 class AmqpError(InvalidInput):
     """The peer broke a rule of AMQP 1.0, or of our bounds; ``condition`` is its name (part 2 §2.8.15)."""
 
-    def __init__(self, what: str, condition: str = DECODE_ERROR, **fields: object) -> None:
-        super().__init__(what, **fields)
+    def __init__(self, what: str, condition: str = DECODE_ERROR, *, hint: str = "", **fields: object) -> None:
+        super().__init__(what, hint=hint, **fields)
         self.condition = condition

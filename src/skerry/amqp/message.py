@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from .codec import decode_all, encode
-from .composite import Composite, from_fields, to_value, wire
+from .composite import Composite, from_fields, to_value
 from .fault import AmqpError
 from .types import Described, Symbol, Timestamp, UInt, ULong, Value
 
@@ -29,19 +29,19 @@ _NAMES = {
 class Properties(Composite):
     CODE: ClassVar[int] = _PROPERTIES
     NAME: ClassVar[str] = "amqp:properties:list"
-    message_id: Value = wire(object)
-    user_id: bytes | None = wire(bytes)
-    to: str | None = wire(str)
-    subject: str | None = wire(str)
-    reply_to: str | None = wire(str)
-    correlation_id: Value = wire(object)
-    content_type: str | None = wire(Symbol)
-    content_encoding: str | None = wire(Symbol)
-    absolute_expiry_time: int | None = wire(Timestamp)
-    creation_time: int | None = wire(Timestamp)
-    group_id: str | None = wire(str)
-    group_sequence: int | None = wire(UInt)
-    reply_to_group_id: str | None = wire(str)
+    message_id: Value = None
+    user_id: Annotated[bytes | None, bytes] = None
+    to: Annotated[str | None, str] = None
+    subject: Annotated[str | None, str] = None
+    reply_to: Annotated[str | None, str] = None
+    correlation_id: Value = None
+    content_type: Annotated[str | None, Symbol] = None
+    content_encoding: Annotated[str | None, Symbol] = None
+    absolute_expiry_time: Annotated[int | None, Timestamp] = None
+    creation_time: Annotated[int | None, Timestamp] = None
+    group_id: Annotated[str | None, str] = None
+    group_sequence: Annotated[int | None, UInt] = None
+    reply_to_group_id: Annotated[str | None, str] = None
 
 
 @dataclass(frozen=True, slots=True)

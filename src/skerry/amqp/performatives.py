@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from .composite import REQUIRED, Composite, from_fields, wire
+from .composite import Composite, from_fields
 from .fault import AmqpError
 from .types import Array, Described, Symbol, UByte, UInt, ULong, UShort, Value
 
@@ -19,182 +19,182 @@ SENDER, RECEIVER = False, True
 class Error(Composite):
     CODE: ClassVar[int] = 0x1D
     NAME: ClassVar[str] = "amqp:error:list"
-    condition: str = wire(Symbol, REQUIRED)
-    description: str | None = wire(str)
-    info: dict[Value, Value] | None = wire(dict)
+    condition: Annotated[str, Symbol]
+    description: Annotated[str | None, str] = None
+    info: Annotated[dict[Value, Value] | None, dict] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Open(Composite):
     CODE: ClassVar[int] = 0x10
     NAME: ClassVar[str] = "amqp:open:list"
-    container_id: str = wire(str, REQUIRED)
-    hostname: str | None = wire(str)
-    max_frame_size: int = wire(UInt, 2**32 - 1)
-    channel_max: int = wire(UShort, 2**16 - 1)
-    idle_time_out: int | None = wire(UInt)
-    outgoing_locales: tuple[str, ...] = wire(Array, ())
-    incoming_locales: tuple[str, ...] = wire(Array, ())
-    offered_capabilities: tuple[str, ...] = wire(Array, ())
-    desired_capabilities: tuple[str, ...] = wire(Array, ())
-    properties: dict[Value, Value] | None = wire(dict)
+    container_id: Annotated[str, str]
+    hostname: Annotated[str | None, str] = None
+    max_frame_size: Annotated[int, UInt] = 2**32 - 1
+    channel_max: Annotated[int, UShort] = 2**16 - 1
+    idle_time_out: Annotated[int | None, UInt] = None
+    outgoing_locales: Annotated[tuple[str, ...], Array] = ()
+    incoming_locales: Annotated[tuple[str, ...], Array] = ()
+    offered_capabilities: Annotated[tuple[str, ...], Array] = ()
+    desired_capabilities: Annotated[tuple[str, ...], Array] = ()
+    properties: Annotated[dict[Value, Value] | None, dict] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Begin(Composite):
     CODE: ClassVar[int] = 0x11
     NAME: ClassVar[str] = "amqp:begin:list"
-    remote_channel: int | None = wire(UShort)
-    next_outgoing_id: int = wire(UInt, 0)
-    incoming_window: int = wire(UInt, 0)
-    outgoing_window: int = wire(UInt, 0)
-    handle_max: int = wire(UInt, 2**32 - 1)
-    offered_capabilities: tuple[str, ...] = wire(Array, ())
-    desired_capabilities: tuple[str, ...] = wire(Array, ())
-    properties: dict[Value, Value] | None = wire(dict)
+    remote_channel: Annotated[int | None, UShort] = None
+    next_outgoing_id: Annotated[int, UInt] = 0
+    incoming_window: Annotated[int, UInt] = 0
+    outgoing_window: Annotated[int, UInt] = 0
+    handle_max: Annotated[int, UInt] = 2**32 - 1
+    offered_capabilities: Annotated[tuple[str, ...], Array] = ()
+    desired_capabilities: Annotated[tuple[str, ...], Array] = ()
+    properties: Annotated[dict[Value, Value] | None, dict] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source(Composite):
     CODE: ClassVar[int] = 0x28
     NAME: ClassVar[str] = "amqp:source:list"
-    address: Value = wire(object)
-    durable: int | None = wire(UInt)
-    expiry_policy: str | None = wire(Symbol)
-    timeout: int | None = wire(UInt)
-    dynamic: bool | None = wire(bool)
-    dynamic_node_properties: dict[Value, Value] | None = wire(dict)
-    distribution_mode: str | None = wire(Symbol)
-    filter: dict[Value, Value] | None = wire(dict)
-    default_outcome: Value = wire(object)
-    outcomes: tuple[str, ...] = wire(Array, ())
-    capabilities: tuple[str, ...] = wire(Array, ())
+    address: Value = None
+    durable: Annotated[int | None, UInt] = None
+    expiry_policy: Annotated[str | None, Symbol] = None
+    timeout: Annotated[int | None, UInt] = None
+    dynamic: Annotated[bool | None, bool] = None
+    dynamic_node_properties: Annotated[dict[Value, Value] | None, dict] = None
+    distribution_mode: Annotated[str | None, Symbol] = None
+    filter: Annotated[dict[Value, Value] | None, dict] = None
+    default_outcome: Value = None
+    outcomes: Annotated[tuple[str, ...], Array] = ()
+    capabilities: Annotated[tuple[str, ...], Array] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Target(Composite):
     CODE: ClassVar[int] = 0x29
     NAME: ClassVar[str] = "amqp:target:list"
-    address: Value = wire(object)
-    durable: int | None = wire(UInt)
-    expiry_policy: str | None = wire(Symbol)
-    timeout: int | None = wire(UInt)
-    dynamic: bool | None = wire(bool)
-    dynamic_node_properties: dict[Value, Value] | None = wire(dict)
-    capabilities: tuple[str, ...] = wire(Array, ())
+    address: Value = None
+    durable: Annotated[int | None, UInt] = None
+    expiry_policy: Annotated[str | None, Symbol] = None
+    timeout: Annotated[int | None, UInt] = None
+    dynamic: Annotated[bool | None, bool] = None
+    dynamic_node_properties: Annotated[dict[Value, Value] | None, dict] = None
+    capabilities: Annotated[tuple[str, ...], Array] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attach(Composite):
     CODE: ClassVar[int] = 0x12
     NAME: ClassVar[str] = "amqp:attach:list"
-    name: str = wire(str, REQUIRED)
-    handle: int = wire(UInt, REQUIRED)
-    role: bool = wire(bool, REQUIRED)
-    snd_settle_mode: int = wire(UByte, MIXED)
-    rcv_settle_mode: int = wire(UByte, 0)
-    source: Value = wire(object)
-    target: Value = wire(object)
-    unsettled: dict[Value, Value] | None = wire(dict)
-    incomplete_unsettled: bool | None = wire(bool)
-    initial_delivery_count: int | None = wire(UInt)
-    max_message_size: int | None = wire(ULong)
-    offered_capabilities: tuple[str, ...] = wire(Array, ())
-    desired_capabilities: tuple[str, ...] = wire(Array, ())
-    properties: dict[Value, Value] | None = wire(dict)
+    name: Annotated[str, str]
+    handle: Annotated[int, UInt]
+    role: Annotated[bool, bool]
+    snd_settle_mode: Annotated[int, UByte] = MIXED
+    rcv_settle_mode: Annotated[int, UByte] = 0
+    source: Value = None
+    target: Value = None
+    unsettled: Annotated[dict[Value, Value] | None, dict] = None
+    incomplete_unsettled: Annotated[bool | None, bool] = None
+    initial_delivery_count: Annotated[int | None, UInt] = None
+    max_message_size: Annotated[int | None, ULong] = None
+    offered_capabilities: Annotated[tuple[str, ...], Array] = ()
+    desired_capabilities: Annotated[tuple[str, ...], Array] = ()
+    properties: Annotated[dict[Value, Value] | None, dict] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Flow(Composite):
     CODE: ClassVar[int] = 0x13
     NAME: ClassVar[str] = "amqp:flow:list"
-    next_incoming_id: int | None = wire(UInt)
-    incoming_window: int = wire(UInt, 0)
-    next_outgoing_id: int = wire(UInt, 0)
-    outgoing_window: int = wire(UInt, 0)
-    handle: int | None = wire(UInt)
-    delivery_count: int | None = wire(UInt)
-    link_credit: int | None = wire(UInt)
-    available: int | None = wire(UInt)
-    drain: bool = wire(bool, False)
-    echo: bool = wire(bool, False)
-    properties: dict[Value, Value] | None = wire(dict)
+    next_incoming_id: Annotated[int | None, UInt] = None
+    incoming_window: Annotated[int, UInt] = 0
+    next_outgoing_id: Annotated[int, UInt] = 0
+    outgoing_window: Annotated[int, UInt] = 0
+    handle: Annotated[int | None, UInt] = None
+    delivery_count: Annotated[int | None, UInt] = None
+    link_credit: Annotated[int | None, UInt] = None
+    available: Annotated[int | None, UInt] = None
+    drain: Annotated[bool, bool] = False
+    echo: Annotated[bool, bool] = False
+    properties: Annotated[dict[Value, Value] | None, dict] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer(Composite):
     CODE: ClassVar[int] = 0x14
     NAME: ClassVar[str] = "amqp:transfer:list"
-    handle: int = wire(UInt, REQUIRED)
-    delivery_id: int | None = wire(UInt)
-    delivery_tag: bytes | None = wire(bytes)
-    message_format: int | None = wire(UInt)
-    settled: bool | None = wire(bool)
-    more: bool = wire(bool, False)
-    rcv_settle_mode: int | None = wire(UByte)
-    state: Value = wire(object)
-    resume: bool = wire(bool, False)
-    aborted: bool = wire(bool, False)
-    batchable: bool = wire(bool, False)
+    handle: Annotated[int, UInt]
+    delivery_id: Annotated[int | None, UInt] = None
+    delivery_tag: Annotated[bytes | None, bytes] = None
+    message_format: Annotated[int | None, UInt] = None
+    settled: Annotated[bool | None, bool] = None
+    more: Annotated[bool, bool] = False
+    rcv_settle_mode: Annotated[int | None, UByte] = None
+    state: Value = None
+    resume: Annotated[bool, bool] = False
+    aborted: Annotated[bool, bool] = False
+    batchable: Annotated[bool, bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Disposition(Composite):
     CODE: ClassVar[int] = 0x15
     NAME: ClassVar[str] = "amqp:disposition:list"
-    role: bool = wire(bool, REQUIRED)
-    first: int = wire(UInt, REQUIRED)
-    last: int | None = wire(UInt)
-    settled: bool = wire(bool, False)
-    state: Value = wire(object)
-    batchable: bool = wire(bool, False)
+    role: Annotated[bool, bool]
+    first: Annotated[int, UInt]
+    last: Annotated[int | None, UInt] = None
+    settled: Annotated[bool, bool] = False
+    state: Value = None
+    batchable: Annotated[bool, bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Detach(Composite):
     CODE: ClassVar[int] = 0x16
     NAME: ClassVar[str] = "amqp:detach:list"
-    handle: int = wire(UInt, REQUIRED)
-    closed: bool = wire(bool, False)
-    error: Value = wire(object)
+    handle: Annotated[int, UInt]
+    closed: Annotated[bool, bool] = False
+    error: Value = None
 
 
 @dataclass(frozen=True, slots=True)
 class End(Composite):
     CODE: ClassVar[int] = 0x17
     NAME: ClassVar[str] = "amqp:end:list"
-    error: Value = wire(object)
+    error: Value = None
 
 
 @dataclass(frozen=True, slots=True)
 class Close(Composite):
     CODE: ClassVar[int] = 0x18
     NAME: ClassVar[str] = "amqp:close:list"
-    error: Value = wire(object)
+    error: Value = None
 
 
 @dataclass(frozen=True, slots=True)
 class SaslMechanisms(Composite):
     CODE: ClassVar[int] = 0x40
     NAME: ClassVar[str] = "amqp:sasl-mechanisms:list"
-    mechanisms: tuple[str, ...] = wire(Array, REQUIRED)
+    mechanisms: Annotated[tuple[str, ...], Array]
 
 
 @dataclass(frozen=True, slots=True)
 class SaslInit(Composite):
     CODE: ClassVar[int] = 0x41
     NAME: ClassVar[str] = "amqp:sasl-init:list"
-    mechanism: str = wire(Symbol, REQUIRED)
-    initial_response: bytes | None = wire(bytes)
-    hostname: str | None = wire(str)
+    mechanism: Annotated[str, Symbol]
+    initial_response: Annotated[bytes | None, bytes] = None
+    hostname: Annotated[str | None, str] = None
 
 
 @dataclass(frozen=True, slots=True)
 class SaslOutcome(Composite):
     CODE: ClassVar[int] = 0x44
     NAME: ClassVar[str] = "amqp:sasl-outcome:list"
-    code: int = wire(UByte, REQUIRED)
-    additional_data: bytes | None = wire(bytes)
+    code: Annotated[int, UByte]
+    additional_data: Annotated[bytes | None, bytes] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Accepted(Composite):
 class Rejected(Composite):
     CODE: ClassVar[int] = 0x25
     NAME: ClassVar[str] = "amqp:rejected:list"
-    error: Value = wire(object)
+    error: Value = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,9 @@ class Released(Composite):
 class Modified(Composite):
     CODE: ClassVar[int] = 0x27
     NAME: ClassVar[str] = "amqp:modified:list"
-    delivery_failed: bool | None = wire(bool)
-    undeliverable_here: bool | None = wire(bool)
-    message_annotations: dict[Value, Value] | None = wire(dict)
+    delivery_failed: Annotated[bool | None, bool] = None
+    undeliverable_here: Annotated[bool | None, bool] = None
+    message_annotations: Annotated[dict[Value, Value] | None, dict] = None
 
 
 Outcome = Accepted | Rejected | Released | Modified

@@ -190,6 +190,7 @@ class Session:
         self._peer_window = left if left < _ALL // 2 else 0
         self._release()
         if flow.handle is None:
+            yield from (Credited(link) for link in self.links if link.is_open and link.is_sender)
             if flow.echo:
                 self._send(self._flow(None))
             return

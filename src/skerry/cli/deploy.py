@@ -10,6 +10,7 @@ import click
 
 from skerry.cli import output
 from skerry.cli.documents import read_json_file
+from skerry.cli.fleet_deploy import COMMANDS
 from skerry.cli.login import hub_options, service_client
 from skerry.contract.manifest import parse_manifest
 
@@ -17,6 +18,10 @@ from skerry.contract.manifest import parse_manifest
 @click.group()
 def deploy() -> None:
     """Deploy modules and see them run."""
+
+
+for command in COMMANDS:
+    deploy.add_command(command)
 
 
 @deploy.command()

@@ -27,6 +27,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
         return json_text.parse_json(text)
     except (InvalidInput, TooLarge) as exc:
         cause = exc.__cause__
-        known = isinstance(cause, json.JSONDecodeError)
-        place = f", line {cause.lineno} column {cause.colno}" if known else ""
+        place = ""
+        if isinstance(cause, json.JSONDecodeError):
+            place = f", line {cause.lineno} column {cause.colno}"
         raise InvalidInput(f"{name}: {exc.what}{place}", hint="check quotes and commas") from exc

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
+from click.core import ParameterSource
 
 from skerry.cli import output
+from skerry.cli.edge_diagnose import check, check_list, support_bundle, version, why
+from skerry.cli.edge_directory import directory
 from skerry.cli.login import secret_from
+from skerry.cli.management import API_VERSION, checked, get_json, management
 from skerry.clock import SystemClock
 from skerry.edge import main as runtime
+from skerry.edge.daemon.iotedge_config import read_iotedge_config
 from skerry.edge.daemon.provisioning import provision as write_identity
 from skerry.edge.daemon.provisioning import read_settings
-from skerry.errors import NotFound, SkerryError, Unavailable
 from skerry.service.lifecycle import run_until_signal
 from skerry.service.log import configure
 
-DEFAULT_DIR = Path("skerry-edge")
-API_VERSION = "2022-08-03"
-MANAGEMENT_TIMEOUT_S = 30.0
+TYPED = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 # The year that stands for "not yet" in Microsoft's module status.
 NEVER = "0001-"
 
-directory = click.option(
-    "--dir",
-    "data_dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="SKERRY_EDGE_DIR",
-    default=DEFAULT_DIR,
-    show_default=True,
-    help="The device's data folder.",
-)
 as_json = click.option("--output", "form", type=click.Choice(["table", "json"]), default="table")
 
 
@@ -48,15 +38,19 @@ def edge() -> None:
 @edge.command()
 @directory
 @click.option(
-    "--connection-string-file",
-    required=True,
-    help="File with the device's connection string; - reads standard input.",
+    "--connection-string-file", help="File with the device's connection string; - reads standard input."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Azure IoT Edge's config.toml, instead of a connection string; other options win over it.",
 )
 @click.option("--hostname", help="Name by which modules reach this device; default: this machine's name.")
 @click.option("--hub-address", help="Connect here instead of to the HostName of the connection string.")
 @click.option("--hub-mqtt-port", type=int, default=8883, show_default=True)
 @click.option("--hub-https-port", type=int, default=443, show_default=True)
 @click.option("--hub-ca", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--listen", help="Listen at this address only; default: loopback and the module network.")
 @click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Port modules connect to.")
 @click.option("--https-port", type=int, default=443, show_default=True, help="For module calls; -1: off.")
 @click.option("--engine", type=click.Choice(["auto", "docker", "process"]), default="auto", show_default=True)
@@ -64,19 +58,56 @@ def edge() -> None:
 @click.option("--container-prefix", help="Goes before the names of this device's containers.")
 @click.option("--network", help="Docker network of the modules; default: azure-iot-edge.")
 @click.option("--force", is_flag=True, help="Replace another identity that is in the folder.")
+@click.pass_context
 def provision(
-    data_dir: Path, connection_string_file: str, hub_ca: Path | None, force: bool, **given: Any
+    context: click.Context,
+    /,
+    data_dir: Path,
+    connection_string_file: str | None,
+    config: Path | None,
+    hub_ca: Path | None,
+    force: bool,
+    **given: Any,
 ) -> None:
     """Write the device's identity and settings; needs no network."""
+    if (connection_string_file is None) == (config is None):
+        raise click.UsageError("give one of --connection-string-file and --config")
     images = given.pop("images")
     options = {name: value for name, value in given.items() if value is not None}
     if images is not None:
         options["images_dir"] = images.absolute()
-    done = write_identity(
-        data_dir, secret_from(connection_string_file), hub_ca=hub_ca, force=force, options=options
-    )
+    if config is not None:
+        imported = read_iotedge_config(config)
+        # A value somebody typed wins over the file's, the file's over a default.
+        typed = {n: v for n, v in options.items() if context.get_parameter_source(n) in TYPED}
+        options = {**options, **imported.options, **typed}
+        hub_ca, text = hub_ca or imported.hub_ca, imported.connection_string
+        for name in imported.unused:
+            output.note(f"{config}: {name} is not needed here")
+    else:
+        text = secret_from(connection_string_file or "")
+    done = write_identity(data_dir, text, hub_ca=hub_ca, force=force, options=options)
     output.say(f"{done.identity.client_id} at {done.hub} provisioned in {data_dir}")
     output.say(f"next: skerry edge run --dir {data_dir}")
+
+
+for command in (why, check, check_list, support_bundle, version):
+    edge.add_command(command)
+
+
+@edge.group()
+def config() -> None:
+    """Settings from elsewhere."""
+
+
+@config.command(name="import")
+@directory
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="/etc/aziot/config.toml")
+@click.option("--force", is_flag=True, help="Replace another identity that is in the folder.")
+@click.pass_context
+def import_config(context: click.Context, data_dir: Path, file: Path, force: bool) -> None:
+    """Take over the config.toml of an Azure IoT Edge that ran here."""
+    context.invoke(provision, data_dir=data_dir, config=file, force=force, images=None)
 
 
 @edge.command()
@@ -99,7 +130,7 @@ def run(data_dir: Path, log_level: str, log_json: bool) -> None:
 @as_json
 def list_modules(data_dir: Path, form: str) -> None:
     """The modules of this device and their state."""
-    modules = asyncio.run(_get(data_dir, "/modules"))["modules"]
+    modules = asyncio.run(get_json(data_dir, "/modules"))["modules"]
     if form == "json":
         output.dump(modules)
         return
@@ -119,24 +150,27 @@ def list_modules(data_dir: Path, form: str) -> None:
 @directory
 def status(data_dir: Path) -> None:
     """What the runtime knows of itself, as JSON: link to the hub, queues, counters."""
-    output.dump(asyncio.run(_get(data_dir, "/status")))
+    output.dump(asyncio.run(get_json(data_dir, "/status")))
 
 
 @edge.command()
 @directory
 @click.argument("module")
 @click.option("--tail", default="all", show_default=True)
+@click.option("--since", help='Only what came after this: "10m", "1 day" or a time.')
+@click.option("--until", help="Only what came before this.")
 @click.option("-f", "--follow", is_flag=True)
-def logs(data_dir: Path, module: str, tail: str, follow: bool) -> None:
+def logs(data_dir: Path, module: str, tail: str, since: str | None, until: str | None, follow: bool) -> None:
     """The log of a module."""
 
     async def show() -> None:
         query = {"api-version": API_VERSION, "tail": tail, "follow": str(follow).lower()}
+        query |= {name: value for name, value in (("since", since), ("until", until)) if value is not None}
         async with (
-            _management(data_dir, timeout=None) as client,
+            management(data_dir, timeout=None) as client,
             client.stream("GET", f"/modules/{module}/logs", params=query) as answer,
         ):
-            await _checked(answer)
+            await checked(answer)
             async for line in answer.aiter_lines():
                 output.raw(line.encode())
 
@@ -150,47 +184,13 @@ def restart(data_dir: Path, module: str) -> None:
     """Stop a module and start it again."""
 
     async def ask() -> None:
-        async with _management(data_dir) as client:
-            await _checked(
+        async with management(data_dir) as client:
+            await checked(
                 await client.post(f"/modules/{module}/restart", params={"api-version": API_VERSION})
             )
 
     asyncio.run(ask())
     output.say(module)
-
-
-async def _get(data_dir: Path, path: str) -> Any:
-    async with _management(data_dir) as client:
-        answer = await client.get(path, params={"api-version": API_VERSION})
-        await _checked(answer)
-        return answer.json()
-
-
-@asynccontextmanager
-async def _management(
-    data_dir: Path, timeout: float | None = MANAGEMENT_TIMEOUT_S
-) -> AsyncIterator[httpx.AsyncClient]:
-    socket = read_settings(data_dir).management_socket
-    transport = httpx.AsyncHTTPTransport(uds=str(socket))
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=timeout) as client:
-            yield client
-    except httpx.TransportError as exc:
-        raise Unavailable(
-            f"the runtime of {data_dir} does not answer", hint=f"start it: skerry edge run --dir {data_dir}"
-        ) from exc
-
-
-async def _checked(answer: httpx.Response) -> None:
-    if answer.is_success:
-        return
-    await answer.aread()
-    try:
-        text = str(answer.json().get("message", answer.text))
-    except ValueError:
-        text = answer.text
-    kind: type[SkerryError] = NotFound if answer.status_code == 404 else Unavailable
-    raise kind(text)
 
 
 def _describe(status: dict[str, Any]) -> str:

@@ -46,6 +46,8 @@ def hub() -> None:
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--https-port", type=int, default=443, show_default=True)
 @click.option("--mqtt-port", type=int, default=8883, show_default=True)
+@click.option("--amqp-port", type=int, help="AMQP with TLS; 5671 beside the standard MQTT port, -1 for none.")
+@click.option("--amqp-plain-port", type=int, help="AMQP without TLS, for UseDevelopmentEmulator=true (5672).")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-json", is_flag=True)
 def up(extra_names: tuple[str, ...], log_level: str, log_json: bool, **given: Any) -> None:
@@ -56,6 +58,8 @@ def up(extra_names: tuple[str, ...], log_level: str, log_json: bool, **given: An
         output.say(
             f"hub {addresses.host_name} serves {addresses.https_url} and MQTT on {addresses.mqtt_port}"
         )
+        for port in filter(None, (addresses.amqp_port, addresses.amqp_plain_port)):
+            output.say(f"AMQP on {port}")
         output.say(f"its CA: {addresses.ca_file}")
 
     serve(settings, ready)
@@ -103,3 +107,29 @@ def monitor(
                     await SystemClock().sleep(RECONNECT_S)
 
     asyncio.run(follow())
+
+
+@hub.command()
+@hub_options
+@click.option("--device", help="Only this device.")
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table")
+def ledger(hub_dir: Path | None, hub_port: int, hub_ca: Path | None, device: str | None, form: str) -> None:
+    """Show per sender how many messages were sent, received, lost, repeated, reordered."""
+
+    async def read() -> list[dict[str, Any]]:
+        async with service_client(hub_dir, hub_port, hub_ca) as client:
+            return await client.ledger(device)
+
+    accounts = asyncio.run(read())
+    if form == "json":
+        output.dump(accounts)
+        return
+    columns = ("sent", "received", "lost", "duplicates", "reordered")
+    rows = [
+        [_sender(account), account["epoch"], *(account[name] for name in columns)] for account in accounts
+    ]
+    output.say(output.table(["sender", "epoch", *columns], rows))
+
+
+def _sender(account: dict[str, Any]) -> str:
+    return "/".join(filter(None, [account["deviceId"], account.get("moduleId")]))

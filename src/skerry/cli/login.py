@@ -53,16 +53,21 @@ def service_client(hub_dir: Path | None, hub_port: int, hub_ca: Path | None) -> 
     if hub_dir is not None:
         text = connection_string(hub_dir, "iothubowner")
         hub_ca = hub_ca or ca_file(hub_dir)
-    return ServiceClient(text, https_port=hub_port, ca_pem=hub_ca.read_text() if hub_ca else None)
+    ca_pem = None if hub_ca is None else _text_of(hub_ca, "give the hub's ca/ca.pem")
+    return ServiceClient(text, https_port=hub_port, ca_pem=ca_pem)
 
 
 def secret_from(source: str) -> str:
     """A secret out of a file, or from standard input when ``source`` is ``-``."""
     if source == "-":
         return sys.stdin.readline().strip()
+    return _text_of(Path(source), "give a file, or - for standard input").strip()
+
+
+def _text_of(path: Path, hint: str) -> str:
     try:
-        return Path(source).read_text().strip()
+        return path.read_text()
     except OSError as exc:
-        raise InvalidInput(
-            f"cannot read {source}: {exc.strerror}", hint="give a file, or - for standard input"
-        ) from exc
+        raise InvalidInput(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidInput(f"cannot read {path}: it is not text", hint=hint) from exc

@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 import skerry
 from skerry.cli import output
-from skerry.cli.demo.command import demo
-from skerry.cli.deploy import deploy
-from skerry.cli.device import device
-from skerry.cli.edge import edge
-from skerry.cli.hub import hub
-from skerry.cli.method import method
-from skerry.cli.model import model
-from skerry.cli.twin import twin
-from skerry.errors import SkerryError
+from skerry.errors import SkerryError, Unsupported
 from skerry.store.faults import translate_os
 
+# Name → module below skerry.cli, what it does. A command is imported when it is run: a device that has the
+# packages of skerry[edge] only can be run, and none of them waits for the packages of another.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("demo.command", "Show the whole path: build, provision, deploy, predict, also offline."),
+    "deploy": ("deploy", "Deploy modules and see them run."),
+    "device": ("device", "Create, list and remove device identities."),
+    "edge": ("edge", "Run a device: identity, modules, local messages."),
+    "enrollment": ("enrollment", "Enrol devices, so that they find their hub and identity on their own."),
+    "hub": ("hub", "Run a hub and read its events."),
+    "method": ("method", "Invoke direct methods."),
+    "model": ("model", "Build a trained Keras model into a package and an image."),
+    "twin": ("twin", "Read and change twins."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Commands(click.Group):
+    """The commands of COMMANDS, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = import_module(f"skerry.cli.{COMMANDS[cmd_name][0]}")
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package == "skerry":
+                raise
+            raise Unsupported(
+                f"skerry {cmd_name} needs the package {package}, which is not installed here",
+                hint="pip install 'skerry[all]', or the extra of this role",
+                package=package,
+            ) from error
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(skerry.__version__, prog_name="skerry")
 def skerry_command() -> None:
     """Take a trained Keras CNN to edge devices and keep it predicting there, with or without a network."""
-
-
-for command in (demo, model, hub, device, edge, deploy, twin, method):
-    skerry_command.add_command(command)
 
 
 def main() -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
 
 from skerry.cli import output
-from skerry.model.build import BuildRequest, build
+from skerry.cli.model_package import bench, inspect, output_option, run, verify
+from skerry.cli.model_trust import artifact, keygen, sbom, sign
+from skerry.edge.engine.docker_load import load_into_docker
+from skerry.model.benchmark import SECONDS
+from skerry.model.build import BuildReport, BuildRequest, build
+from skerry.model.candidates import DEFAULT, NotTried, Row, parse_names
+from skerry.model.choose import ACCURACY_DROP, Gate, parse_budget
 from skerry.model.image import build_module_image
+from skerry.model.offer import SHIP, Wish, rows_json
+from skerry.model.sign import package_signer
 from skerry.oci.reference import parse_reference
 
 DEFAULT_CACHE = Path.home() / ".cache" / "skerry"
@@ -28,38 +37,150 @@ def model() -> None:
     """Build a trained Keras model into a package and an image."""
 
 
+for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact):
+    model.add_command(command)
+
+
 @model.command(name="build")
-@click.argument("model_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--samples", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--package", type=click.Path(path_type=Path, file_okay=False), default=Path("package"))
+@click.argument("model_file", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--max-abs", type=float, default=1e-4, show_default=True, help="Largest output difference allowed."
+    "--weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Weights that belong to an architecture in JSON.",
 )
 @click.option(
-    "--agreement", type=float, default=1.0, show_default=True, help="Least top-1 agreement allowed."
+    "--model-from", "architecture", help="Your function for a weights-only file, arch.py:build; runs."
+)
+@click.option("--custom", multiple=True, help="Module with your own layers, module:name; it is run.")
+@click.option("--trust", is_flag=True, help="Let code inside the model file (Lambda) run.")
+@click.option("--head", help="The output that classifies, when the model has several.")
+@click.option(
+    "--samples",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Images like the device's; sub-folders name their classes.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A name per line, or JSON. Default: the sample sub-folders.",
+)
+@click.option(
+    "--package",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("package"),
+    show_default=True,
+    help="The folder to write.",
+)
+@click.option(
+    "--max-abs", type=float, help="Largest output difference allowed. Default: 1e-4 in fp32, any below."
+)
+@click.option(
+    "--agreement",
+    type=click.FloatRange(0, 1),
+    help="Least share of equal best labels. Default: 1 in fp32, 0.98 below.",
+)
+@click.option(
+    "--accuracy-drop",
+    type=click.FloatRange(0, 1),
+    default=ACCURACY_DROP,
+    show_default=True,
+    help="Accuracy that a candidate may lose, where samples have labels; 0.005 is half a point.",
+)
+@click.option(
+    "--candidates",
+    default=DEFAULT,
+    show_default=True,
+    help="all, or some of onnx-fp32,onnx-int8,openvino-fp32,openvino-bf16,openvino-int8,litert-fp32.",
+)
+@click.option("--budget", help="What the chosen one must keep, e.g. latency=20ms,size=30MB,memory=200MB.")
+@click.option("--engine", help="Take this candidate or engine instead of the fastest, e.g. openvino.")
+@click.option(
+    "--ship",
+    type=click.Choice(SHIP),
+    default="chosen",
+    show_default=True,
+    help="The chosen candidate, or all that pass, for the device to measure.",
+)
+@click.option(
+    "--sign",
+    "key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Sign with this private key (skerry model keygen).",
+)
+@click.option(
+    "--trusted-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key for the image: it serves only packages that this key signed.",
+)
+@click.option(
+    "--certify-timings", is_flag=True, help="Put timings into the certificate; no two builds are equal then."
 )
 @click.option("--reference", type=click.Choice(["auto", "keras", "numpy"]), default="auto", show_default=True)
+@click.option("--crop", type=float, help="Central square of this share of the shorter side, e.g. 0.875.")
+@click.option(
+    "--resize", default="pillow:bilinear", show_default=True, help="As in training: library:method."
+)
+@click.option("--scaling", type=click.Choice(["none", "unit", "tf", "torch", "caffe"]), default="none")
+@click.option("--colour", type=click.Choice(["RGB", "BGR", "L"]), help="Default: by the model's channels.")
 @click.option("--top-k", type=int, default=5, show_default=True)
 @click.option("--golden", "golden_count", type=int, default=32, show_default=True)
 @click.option("--image", help="Also build an image of this name, e.g. defects:1.")
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), default=Path("images"))
 @cache_option
+@output_option
 def build_command(
     model_file: Path,
+    weights: Path | None,
+    architecture: str | None,
+    custom: tuple[str, ...],
+    trust: bool,
+    head: str | None,
     samples: Path,
     labels: Path | None,
     package: Path,
-    max_abs: float,
-    agreement: float,
+    max_abs: float | None,
+    agreement: float | None,
+    accuracy_drop: float,
+    candidates: str,
+    budget: str | None,
+    engine: str | None,
+    ship: str,
+    key: Path | None,
+    trusted_key: Path | None,
+    certify_timings: bool,
     reference: str,
+    crop: float | None,
+    resize: str,
+    scaling: str,
+    colour: str | None,
     top_k: int,
     golden_count: int,
     image: str | None,
     images: Path,
     cache: Path,
+    form: str,
 ) -> None:
-    """Convert MODEL_FILE, prove it equal on the samples, package it."""
+    """Convert MODEL_FILE, prove it equal on the samples, package it.
+
+    The file is read as data and becomes ONNX in fp32. Its answers on the samples are compared with the
+    original's (real Keras where it is installed), one by one and in batches; the build fails, naming the
+    worst samples, when they differ. The package holds the model, the preprocessing, the labels, and a golden
+    set on which every device checks itself.
+
+    With --candidates more ways to run it are made, compared and timed on this machine. Of those that pass
+    (--agreement, --max-abs, --accuracy-drop) and keep the --budget, the fastest on one image with all threads
+    is chosen; within a tenth, the more exact and plainer one. One that cannot be made is a row with its
+    reason.
+
+    A .keras or .h5 file of Keras 2 or 3, JSON with --weights and ONNX are read as data. A SavedModel folder,
+    --model-from, --custom and --trust go through real Keras in a process of its own.
+
+    \b
+    skerry model build defects.keras --labels labels.txt --samples val/
+    skerry model build defects.keras --samples val/ --candidates all --budget latency=20ms,size=30MB
+    skerry model build defects.keras --samples val/ --sign release.key --image defects:1
+    """
     # Checked first: a build takes a while.
     target = None if image is None else parse_reference(image)
     request = BuildRequest(
@@ -67,13 +188,54 @@ def build_command(
         labels=labels,
         samples=samples,
         output=package,
+        crop=crop,
+        resize=resize,
+        scaling=scaling,
+        colour=colour,
         top_k=top_k,
         golden_count=golden_count,
         max_abs=max_abs,
         agreement=agreement,
         reference=reference,
+        weights=weights,
+        architecture=architecture,
+        custom=custom,
+        trust=trust,
+        head=head,
+        wish=Wish(
+            parse_names(candidates),
+            Gate(accuracy_drop=accuracy_drop),
+            parse_budget(budget) if budget else (),
+            engine,
+            ship,
+            SECONDS,
+            certify_timings,
+        ),
+        sign=None if key is None else package_signer(key),
     )
     report = build(request, output.note)
+    if form == "json":
+        output.dump(_document(report))
+    else:
+        _show(report)
+    if target is not None:
+        made = build_module_image(
+            report.package,
+            name=target.name,
+            tag=target.tag or "latest",
+            output=images,
+            cache=cache,
+            progress=output.note,
+            trusted_key=trusted_key,
+        )
+        size = sum(bytes_ for _, bytes_ in made.layers)
+        say = output.note if form == "json" else output.say
+        say(f"image {made.reference}: {size / 1e6:.1f} MB in {len(made.layers)} layers, {made.layout}")
+        if asyncio.run(load_into_docker(made.layout, str(target))):
+            say(f"{target} loaded into Docker")
+
+
+def _show(report: BuildReport) -> None:
     output.say(
         output.table(
             ["WHAT", "VALUE"],
@@ -85,17 +247,60 @@ def build_command(
                 ("top-1 agreement", f"{report.top1_agreement:.4f} on {report.samples} images"),
                 ("ONNX", f"{report.onnx_bytes / 1e6:.1f} MB, {report.layers} layers"),
                 ("golden set", f"{report.golden} images"),
+                ("chosen", report.why),
             ],
         )
     )
-    if target is not None:
-        made = build_module_image(
-            report.package,
-            name=target.name,
-            tag=target.tag or "latest",
-            output=images,
-            cache=cache,
-            progress=output.note,
-        )
-        size = sum(bytes_ for _, bytes_ in made.layers)
-        output.say(f"image {made.reference}: {size / 1e6:.1f} MB in {len(made.layers)} layers, {made.layout}")
+    if report.candidates:
+        output.say()
+        rows = [_row(row, report.objections.get(row.kind.name)) for row in report.candidates]
+        output.say(output.table(HEADERS, rows))
+
+
+HEADERS = [
+    "CANDIDATE", "MAX ABS", "TOP-1", "TOP-K", "ACCURACY",
+    "P50 MS", "P99 MS", "1 THREAD", "IMAGES/S", "LOAD S", "RSS MB", "MB", "",
+]  # fmt: skip
+
+
+def _row(row: Row, objection: str | None) -> list[object]:
+    if isinstance(row, NotTried):
+        return [row.kind.name, *[""] * (len(HEADERS) - 2), f"not available: {row.reason}"]
+    found, made = row.verification, row.measurement
+    best, one = made.timings[0], made.timings[-1]
+    return [
+        row.kind.name,
+        f"{found.max_abs_difference:.1e}",
+        f"{found.top1_agreement:.4f}",
+        f"{found.topk_agreement:.4f}",
+        "" if row.accuracy is None else f"{row.accuracy:.4f}",
+        f"{best.p50_ms:.3g}",
+        f"{best.p99_ms:.3g}",
+        f"{one.p50_ms:.3g}",
+        f"{best.images_per_second:.4g}",
+        f"{made.load_s:.3g}",
+        f"{made.rss_bytes / 1e6:.0f}",
+        f"{len(row.data) / 1e6:.1f}",
+        objection or "passes",
+    ]
+
+
+def _document(report: BuildReport) -> dict[str, object]:
+    return {
+        "package": str(report.package),
+        "digest": report.digest,
+        "reference": report.reference,
+        "maxAbsDifference": report.max_abs_difference,
+        "top1Agreement": report.top1_agreement,
+        "topKAgreement": report.topk_agreement,
+        "accuracy": report.accuracy,
+        "samples": report.samples,
+        "golden": report.golden,
+        "layers": report.layers,
+        "parameters": report.parameters,
+        "droppedLayers": list(report.dropped_layers),
+        "seconds": round(report.seconds, 3),
+        "chosen": report.chosen,
+        "why": report.why,
+        "candidates": rows_json(report.candidates, report.objections),
+    }

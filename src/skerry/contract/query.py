@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from skerry.contract.query_expression import UNDEFINED, Aggregate, Collection, Column, Expression, Path, Query
-from skerry.contract.query_syntax import parse_condition, parse_query
+from skerry.contract.query_syntax import parse_condition, parse_query, parse_source
 from skerry.contract.query_tokens import QuerySyntaxError
 from skerry.contract.query_values import Document, Key, holds, is_number, key, plain, resolve, unkey
 
@@ -41,7 +41,7 @@ def parse_target(text: str) -> Query | None:
     if stripped == ALL_TARGETS:
         return Query(Collection.DEVICES)
     if stripped.split(maxsplit=1)[0].upper() == "FROM":
-        return parse_query(f"SELECT * {stripped}")
+        return parse_source(text)
     return Query(Collection.DEVICES, condition=parse_condition(text))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from skerry.contract.query_expression import (
     Aggregate,
     Arithmetic,
@@ -24,15 +22,19 @@ from skerry.contract.query_expression import (
     Type,
     TypeTest,
 )
-from skerry.contract.query_tokens import Kind, Token, fail, tokens
+from skerry.contract.query_names import COLUMNS_MAX, named
+from skerry.contract.query_tokens import KEYWORDS, Cursor, Kind, Token
 
 # Brackets, NOTs and signs inside each other; each costs parser and evaluators a few frames.
-NESTING_MAX = 32
-# Operators of one chain such as a + b + c, whose tree is as deep as it is long.
-CHAIN_MAX = 64
+# SQLite's own parser stops at a hundred open symbols, of which a level costs up to five.
+NESTING_MAX = 10
+# Arithmetic operators: the tree of a + b + c is as deep as it is long; % nests in SQL as well.
+OPERATORS_MAX = 100
+REMAINDERS_MAX = 4
+# ANDs and ORs; SQLite bounds the depth of an expression, a chain included, by 1000.
+CONDITIONS_MAX = 500
 PATH_STEPS_MAX = 32
 LIST_VALUES_MAX = 1000
-COLUMNS_MAX = 64
 TOP_MAX = 1_000_000
 INDEX_DIGITS_MAX = 9
 
@@ -41,7 +43,6 @@ AGGREGATES = ("COUNT", "AVG", "SUM", "MIN", "MAX")
 TEXT_TESTS = ("STARTSWITH", "ENDSWITH", "CONTAINS")
 TYPE_TESTS = {test.value: test for test in Type}
 CONSTANTS: dict[str, Scalar] = {"TRUE": True, "FALSE": False, "NULL": None}
-KEYWORDS = frozenset({"SELECT", "TOP", "FROM", "WHERE", "GROUP", "BY", "AS", "AND", "OR", "NOT", "IN", "NIN"})
 # ``c`` is what Microsoft's own examples call a document.
 DOCUMENT_NAMES = frozenset({"devices", "c"})
 
@@ -56,14 +57,20 @@ def parse_condition(text: str) -> Expression:
     return _Parser(text).whole_condition()
 
 
-class _Parser:
+def parse_source(text: str) -> Query:
+    """The query behind ``FROM … [WHERE …]``; QuerySyntaxError as ``parse_query``."""
+    return _Parser(text).source()
+
+
+class _Parser(Cursor):
     """Recursive descent over tokens; operators from loosest to tightest are methods calling each other."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = tokens(text)
-        self._at = 0
+        super().__init__(text)
         self._nesting = 0
+        self._operators = 0
+        self._conditions = 0
+        self._remainders = 0
         self._names = DOCUMENT_NAMES
 
     def query(self) -> Query:
@@ -81,6 +88,13 @@ class _Parser:
         self._expect_end("WHERE, GROUP BY or the end of the query")
         self._check_grouped(projections, groups, columns_at)
         return Query(collection, projections, condition, groups, top)
+
+    def source(self) -> Query:
+        self._expect_word("FROM")
+        collection = self._collection()
+        condition = self._condition() if self._word("WHERE") else None
+        self._expect_end("WHERE or the end of the condition")
+        return Query(collection, condition=condition)
 
     def whole_condition(self) -> Expression:
         condition = self._condition()
@@ -129,44 +143,35 @@ class _Parser:
             if not self._is_word("FROM"):
                 self._fail("FROM")
             return ()
-        found: list[Column | Aggregate] = []
-        names: set[str] = set()
+        found: list[tuple[str | None, str | None, Path | None]] = []
         while True:
             if len(found) >= COLUMNS_MAX:
                 self._fail(f"at most {COLUMNS_MAX} columns")
-            column = self._projection(names)
-            names.add(column.name)
-            found.append(column)
+            found.append(self._projection({alias for alias, _, _ in found if alias}))
             if not self._mark(","):
                 break
         if not self._is_word("FROM"):
             self._fail("',' AS or FROM")
-        return tuple(found)
+        return named(found)
 
-    def _projection(self, taken: set[str]) -> Column | Aggregate:
+    def _projection(self, aliases: set[str]) -> tuple[str | None, str | None, Path | None]:
+        """Alias, aggregate function, path."""
         function = self._here.value.upper()
         if function in AGGREGATES and self._next.value == "(" and self._next.kind is Kind.MARK:
             self._at += 2
             path = None if function == "COUNT" else self._path()
             self._expect_mark(")")
-            full = f"{function.lower()}({path or ''})"
-            return Aggregate(self._alias(function.lower(), full, taken), function, path)
+            return self._alias(aliases), function, path
         path = self._path()
-        last = next((step for step in reversed(path.steps) if isinstance(step, str)), str(path))
-        return Column(self._alias(last, str(path), taken), path)
+        return self._alias(aliases), None, path
 
-    def _alias(self, short: str, full: str, taken: set[str]) -> str:
-        start = self._here
-        if self._word("AS"):
-            token = self._here
-            alias = token.value if token.kind is Kind.TEXT else self._name("an alias")
-            self._at += token.kind is Kind.TEXT
-            if alias in taken:
-                self._fail("an alias that is not taken", start)
-            return alias
-        if short not in taken:
-            return short
-        return full if full not in taken else self._fail("AS and another name", start)
+    def _alias(self, taken: set[str]) -> str | None:
+        if not self._word("AS"):
+            return None
+        token = self._here
+        alias = token.value if token.kind is Kind.TEXT else self._name("an alias")
+        self._at += token.kind is Kind.TEXT
+        return alias if alias not in taken else self._fail("an alias that is not taken", token)
 
     def _groups(self) -> tuple[Path, ...]:
         self._expect_word("BY")
@@ -196,6 +201,9 @@ class _Parser:
         """Operands joined by OR, or by AND; the chain becomes one node."""
         operands = [self._operand_of(operator)]
         while self._word(operator):
+            self._conditions += 1
+            if self._conditions > CONDITIONS_MAX:
+                self._fail(f"at most {CONDITIONS_MAX} conditions")
             operands.append(self._operand_of(operator))
         return operands[0] if len(operands) == 1 else Logic(operator, tuple(operands))
 
@@ -244,17 +252,21 @@ class _Parser:
     # --- values -------------------------------------------------------------------------------------
 
     def _sum(self) -> Expression:
-        left, length = self._product(), 0
+        left = self._product()
         while (operator := self._here.value) in ("+", "-") and self._here.kind is Kind.MARK:
-            length = self._longer(length)
+            self._counted()
             self._at += 1
             left = Arithmetic(operator, left, self._product())
         return left
 
     def _product(self) -> Expression:
-        left, length = self._signed(), 0
+        left = self._signed()
         while (operator := self._here.value) in ("*", "/", "%") and self._here.kind is Kind.MARK:
-            length = self._longer(length)
+            self._counted()
+            if operator == "%":
+                self._remainders += 1
+                if self._remainders > REMAINDERS_MAX:
+                    self._fail(f"at most {REMAINDERS_MAX} remainders")
             self._at += 1
             left = Arithmetic(operator, left, self._signed())
         return left
@@ -318,7 +330,7 @@ class _Parser:
             return _negated(self._constant())
         if token.kind is Kind.NUMBER:
             return self._number(token)
-        self._fail("a string, a number, true, false or null", token)
+        return self._fail("a string, a number, true, false or null", token)
 
     def _number(self, token: Token) -> int | float:
         number = float(token.value)
@@ -333,9 +345,7 @@ class _Parser:
             self._fail("a path or a value")
         steps: list[str | int] = [self._step("a path or a value")]
         while True:
-            if self._mark("."):
-                steps.append(self._step("a name"))
-            elif self._here.kind is Kind.BRACKETED:
+            if self._mark(".") or self._here.kind is Kind.BRACKETED:
                 steps.append(self._step("a name"))
             elif self._mark("["):
                 steps.append(self._index())
@@ -363,60 +373,17 @@ class _Parser:
                 self._fail("a name without backslashes")
             self._at += 1
             return token.value
-        self._fail("an index or a quoted name")
-
-    # --- tokens -------------------------------------------------------------------------------------
-
-    @property
-    def _here(self) -> Token:
-        return self._tokens[min(self._at, len(self._tokens) - 1)]
-
-    @property
-    def _next(self) -> Token:
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-
-    def _is_word(self, word: str) -> bool:
-        return self._here.kind is Kind.NAME and self._here.value.upper() == word
-
-    def _word(self, word: str) -> bool:
-        found = self._is_word(word)
-        self._at += found
-        return found
-
-    def _mark(self, mark: str) -> bool:
-        found = self._here.kind is Kind.MARK and self._here.value == mark
-        self._at += found
-        return found
-
-    def _name(self, expected: str) -> str:
-        token = self._here
-        if token.kind is not Kind.NAME or token.value.upper() in KEYWORDS:
-            self._fail(expected)
-        self._at += 1
-        return token.value
-
-    def _expect_word(self, word: str) -> None:
-        if not self._word(word):
-            self._fail(word)
-
-    def _expect_mark(self, mark: str, expected: str = "") -> None:
-        if not self._mark(mark):
-            self._fail(expected or f"'{mark}'")
-
-    def _expect_end(self, expected: str) -> None:
-        if self._here.kind is not Kind.END:
-            self._fail(expected)
+        return self._fail("an index or a quoted name")
 
     def _deeper(self) -> None:
         self._nesting += 1
         if self._nesting > NESTING_MAX:
             self._fail(f"at most {NESTING_MAX} levels of nesting")
 
-    def _longer(self, length: int) -> int:
-        return length + 1 if length < CHAIN_MAX else self._fail(f"at most {CHAIN_MAX} operators in a row")
-
-    def _fail(self, expected: str, token: Token | None = None) -> NoReturn:
-        fail(self._text, (token or self._here).position, expected)
+    def _counted(self) -> None:
+        self._operators += 1
+        if self._operators > OPERATORS_MAX:
+            self._fail(f"at most {OPERATORS_MAX} operators")
 
 
 def _is_number(value: Scalar) -> bool:

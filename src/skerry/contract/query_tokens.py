@@ -38,6 +38,7 @@ class Token:
     position: int
 
 
+KEYWORDS = frozenset({"SELECT", "TOP", "FROM", "WHERE", "GROUP", "BY", "AS", "AND", "OR", "NOT", "IN", "NIN"})
 # In the order they are tried. ``[[id]]`` is a member with any name; quotes and backslashes are in no legal id
 # and could not be looked up in every store.
 _TOKEN = re.compile(
@@ -54,13 +55,13 @@ _TOKEN = re.compile(
 def tokens(text: str) -> list[Token]:
     """The words of ``text``, an END last; raises QuerySyntaxError."""
     if len(text) > QUERY_CHARS_MAX:
-        fail(text, QUERY_CHARS_MAX, f"a query of at most {QUERY_CHARS_MAX} characters")
+        refuse(text, QUERY_CHARS_MAX, f"a query of at most {QUERY_CHARS_MAX} characters")
     found: list[Token] = []
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            fail(text, at, "the closing quote" if text[at] in "'\"" else "a name, a value or an operator")
+            refuse(text, at, "the closing quote" if text[at] in "'\"" else "a name, a value or an operator")
         kind, word = str(match.lastgroup), match[0]
         if kind != "blank":
             found.append(Token(Kind(kind), _said(kind, word), at))
@@ -69,7 +70,7 @@ def tokens(text: str) -> list[Token]:
     return found
 
 
-def fail(text: str, position: int, expected: str) -> NoReturn:
+def refuse(text: str, position: int, expected: str) -> NoReturn:
     """Raise QuerySyntaxError for what stands at ``position``."""
     found = text[position : position + SHOWN_CHARS_MAX]
     what = f"expected {expected} at position {position}, found {found!r}" if found else f"expected {expected}"
@@ -86,3 +87,55 @@ def _said(kind: str, word: str) -> str:
         quote = word[0]
         return word[1:-1].replace(quote * 2, quote)
     return word[2:-2] if kind == "bracketed" else word
+
+
+class Cursor:
+    """Where a parser is in its tokens; ``KEYWORDS`` are no names."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokens(text)
+        self._at = 0
+
+    @property
+    def _here(self) -> Token:
+        return self._tokens[min(self._at, len(self._tokens) - 1)]
+
+    @property
+    def _next(self) -> Token:
+        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+
+    def _is_word(self, word: str) -> bool:
+        return self._here.kind is Kind.NAME and self._here.value.upper() == word
+
+    def _word(self, word: str) -> bool:
+        found = self._is_word(word)
+        self._at += found
+        return found
+
+    def _mark(self, mark: str) -> bool:
+        found = self._here.kind is Kind.MARK and self._here.value == mark
+        self._at += found
+        return found
+
+    def _name(self, expected: str) -> str:
+        token = self._here
+        if token.kind is not Kind.NAME or token.value.upper() in KEYWORDS:
+            self._fail(expected)
+        self._at += 1
+        return token.value
+
+    def _expect_word(self, word: str) -> None:
+        if not self._word(word):
+            self._fail(word)
+
+    def _expect_mark(self, mark: str, expected: str = "") -> None:
+        if not self._mark(mark):
+            self._fail(expected or f"'{mark}'")
+
+    def _expect_end(self, expected: str) -> None:
+        if self._here.kind is not Kind.END:
+            self._fail(expected)
+
+    def _fail(self, expected: str, token: Token | None = None) -> NoReturn:
+        refuse(self._text, (token or self._here).position, expected)

@@ -30,7 +30,6 @@ from skerry.contract.query_expression import (
     TextTest,
     Type,
     TypeTest,
-    Undefined,
 )
 
 Document = Mapping[str, Any]
@@ -160,7 +159,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compare(sign: str, left: Any, right: Any) -> bool | Undefined:
+def _compare(sign: str, left: Any, right: Any) -> Any:
     if left is UNDEFINED or right is UNDEFINED:
         return UNDEFINED
     if sign in _ORDER:
@@ -172,7 +171,7 @@ def _compare(sign: str, left: Any, right: Any) -> bool | Undefined:
     return (first == second) is (sign == "=")
 
 
-def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool | Undefined:
+def _is_one_of(value: Any, values: tuple[Any, ...]) -> Any:
     return UNDEFINED if value is UNDEFINED else any(key(value) == key(v) for v in values)
 
 
@@ -191,7 +190,7 @@ _TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-def _logic(sign: str, operands: tuple[Expression, ...], document: Document) -> bool | Undefined:
+def _logic(sign: str, operands: tuple[Expression, ...], document: Document) -> Any:
     """Kleene's logic: false AND anything is false, true OR anything is true, whatever is undefined."""
     decisive = sign == "OR"
     unknown = False

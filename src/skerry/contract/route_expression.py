@@ -82,6 +82,17 @@ def depth(expression: Expression) -> int:
     return levels
 
 
+def reads_body(expression: Expression) -> bool:
+    """Whether the value depends on more than the properties of a message."""
+    level: list[Expression] = [expression]
+    while level:
+        node = level.pop()
+        if isinstance(node, BodyPath) or (isinstance(node, Call) and node.function == "twin_change_includes"):
+            return True
+        level += _operands(node)
+    return False
+
+
 def _operands(node: Expression) -> tuple[Expression, ...]:
     match node:
         case Unary(_, operand):

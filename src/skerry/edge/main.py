@@ -8,8 +8,8 @@ import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from skerry import __version__
 from skerry.clock import Clock, SystemClock
@@ -17,15 +17,21 @@ from skerry.contract.credentials import ConnectionString
 from skerry.contract.names import AGENT_MODULE, DeviceId, Identity, ModuleId
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.environment import Surroundings
-from skerry.edge.agent.methods import AgentMethods, moment
+from skerry.edge.agent.logs import moment
+from skerry.edge.agent.methods import AgentMethods
+from skerry.edge.agent.metrics import AgentMetrics
 from skerry.edge.agent.ports import Document, Prepared
-from skerry.edge.daemon.identities import Identities, IdentityService, NoIdentityService
+from skerry.edge.daemon.hub_trust import hub_tls
+from skerry.edge.daemon.identities import Identities, IdentityService, ModuleIdentity, NoIdentityService
 from skerry.edge.daemon.identity_service import HubIdentityService
 from skerry.edge.daemon.identity_watch import IdentityWatch
 from skerry.edge.daemon.management_api import Runtime, management_app, metrics_app
 from skerry.edge.daemon.module_host import WorkloadHost
 from skerry.edge.daemon.provisioning import read_connection
+from skerry.edge.daemon.recent_log import RecentLog
 from skerry.edge.daemon.server_certificate import ServerCertificate
+from skerry.edge.daemon.support_bundle import SupportBundle
+from skerry.edge.daemon.upload import put
 from skerry.edge.engine.choose import choose_engine
 from skerry.edge.engine.port import Engine
 from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
@@ -37,13 +43,13 @@ from skerry.service.certificates import Authority
 from skerry.service.http import HttpServer
 from skerry.service.lifecycle import Supervisor
 from skerry.service.metrics import Metrics
-from skerry.service.tls import client_context
 from skerry.store.documents import Documents
 
 log = logging.getLogger(__name__)
 
 # Requests under way when the runtime goes down get this long.
 CLOSE_GRACE_S = 1.0
+LOOPBACK = "127.0.0.1"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -109,6 +115,7 @@ async def _start(
             device=device.client_id,
             prefix=settings.container_prefix,
             network=settings.network,
+            runtime_fallback=settings.runtime_fallback,
         )
         stack.push_async_callback(engine.close)
     metrics = Metrics()
@@ -124,9 +131,12 @@ async def _start(
         queue=stores.queue,
         clock=clock,
         metrics=metrics,
+        scope=service if isinstance(service, HubIdentityService) else None,
     )
     await hub.load()
-    await hub.start(Listening(settings.listen, settings.mqtt_port, settings.https_port, certificate.context))
+    await hub.start(
+        Listening(_hosts(settings, engine), settings.mqtt_port, settings.https_port, certificate.context)
+    )
     stack.push_async_callback(hub.close)
 
     host = WorkloadHost(
@@ -147,12 +157,34 @@ async def _start(
         clock=clock,
         boot_id=_boot_id(),
         platform=_platform(),
+        rollback_after_s=settings.rollback_after_s,
+        keep_images_s=settings.keep_images_s,
+        metrics=AgentMetrics(metrics),
     )
-    hub.methods.agent = AgentMethods(agent, clock, hub=connection.host_name, device=device.client_id).invoke
+    recent = RecentLog.install(stack)
+    archive = SupportBundle(
+        agent, status=lambda: runtime.status(), settings=settings, recent=recent, clock=clock
+    )
+    methods = AgentMethods(
+        agent,
+        clock,
+        hub=connection.host_name,
+        device=device.client_id,
+        upload=put,
+        bundle=archive.build,
+    )
+    stack.push_async_callback(methods.close)
+    hub.methods.agent = methods.invoke
     watch = IdentityWatch(
-        identities, connected=lambda: hub.upstream.connected, changed=agent.prepare_again, clock=clock
+        identities,
+        connected=lambda: hub.upstream.connected,
+        changed=agent.prepare_again,
+        wanted=host.serves,
+        clock=clock,
     )
-    runtime = _runtime(settings, agent, hub, stores, metrics, watch, clock)
+    hub.upstream.refused = lambda _: watch.ask()
+    identities.listeners.append(partial(_identity_changed, hub))
+    runtime = _runtime(agent, hub, stores, metrics, watch, archive, clock)
     await _serve_management(settings, runtime, stack)
     supervisor = Supervisor(clock)
     stack.push_async_callback(supervisor.stop)
@@ -163,13 +195,20 @@ async def _start(
     supervisor.start("agent", agent.run)
     return EdgeAddresses(
         settings.gateway_name,
-        settings.listen,
+        settings.listen or LOOPBACK,
         hub.mqtt_port,
         hub.https_port,
         settings.management_socket,
         settings.ca_directory / "ca.pem",
         engine.name,
     )
+
+
+def _hosts(settings: EdgeSettings, engine: Engine) -> tuple[str, ...]:
+    """Loopback and the module network, unless the user says otherwise."""
+    if settings.listen:
+        return (settings.listen,)
+    return tuple(dict.fromkeys((LOOPBACK, engine.gateway_address())))
 
 
 async def _identity_service(
@@ -181,16 +220,11 @@ async def _identity_service(
         connection,
         address=settings.hub_address,
         port=settings.hub_https_port,
-        tls=_hub_tls(settings),
+        tls=hub_tls(settings),
         clock=clock,
     )
     stack.push_async_callback(service.close)
     return service
-
-
-def _hub_tls(settings: EdgeSettings) -> Any:
-    ca_pem = settings.hub_ca.read_text() if settings.hub_ca is not None else None
-    return client_context(ca_pem, system_roots=ca_pem is None)
 
 
 def _parent(settings: EdgeSettings, connection: ConnectionString) -> Parent:
@@ -198,7 +232,7 @@ def _parent(settings: EdgeSettings, connection: ConnectionString) -> Parent:
     if not settings.upstream:
         return Parent(hub, None)
     address = settings.hub_address or hub
-    return Parent(hub, Endpoint(address, settings.hub_mqtt_port, _hub_tls(settings), hub))
+    return Parent(hub, Endpoint(address, settings.hub_mqtt_port, hub_tls(settings), hub))
 
 
 def _surroundings(
@@ -215,27 +249,34 @@ def _surroundings(
 
 
 def _runtime(
-    settings: EdgeSettings,
     agent: Agent,
     hub: EdgeHub,
     stores: Stores,
     metrics: Metrics,
     watch: IdentityWatch,
+    archive: SupportBundle,
     clock: Clock,
 ) -> Runtime:
     def exposition() -> bytes:
         hub.refresh_metrics()
         return metrics.exposition()
 
-    def logs(name: str, tail: int | None, since: str | None, follow: bool) -> AsyncIterator[bytes]:
-        return agent.engine.logs(name, tail=tail, since=moment(since, clock), follow=follow)
+    def logs(
+        name: str, tail: int | None, since: str | None, until: str | None, follow: bool
+    ) -> AsyncIterator[bytes]:
+        after, before = moment(since, clock), moment(until, clock, "until")
+        return agent.engine.logs(name, tail=tail, since=after, until=before, follow=follow)
+
+    async def bundle(since: str | None, until: str | None, runtime_only: bool) -> bytes:
+        return await archive.build(moment(since, clock), moment(until, clock, "until"), runtime_only)
 
     def status() -> Document:
         return {
             "device": hub.device.client_id,
             "version": __version__,
             "engine": agent.engine.name,
-            "quarantined": list(stores.quarantined),
+            "deployment": agent.deployment(),
+            **stores.status(),
             **hub.status(),
             # The first contact fails before there is a key to connect with: its error is the telling one.
             "upstream": {
@@ -256,6 +297,8 @@ def _runtime(
         logs=logs,
         restart=agent.restart,
         metrics=exposition,
+        why=agent.why,
+        bundle=bundle,
     )
 
 
@@ -266,7 +309,10 @@ async def _serve_management(settings: EdgeSettings, runtime: Runtime, stack: Asy
     stack.push_async_callback(server.close, CLOSE_GRACE_S)
     if settings.metrics_port >= 0:
         numbers = await HttpServer.start(
-            metrics_app(runtime.metrics), host=settings.listen, port=settings.metrics_port, websockets="none"
+            metrics_app(runtime.metrics),
+            host=settings.listen or LOOPBACK,
+            port=settings.metrics_port,
+            websockets="none",
         )
         stack.push_async_callback(numbers.close, CLOSE_GRACE_S)
 
@@ -284,6 +330,13 @@ def _boot_id() -> str:
         return BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def _identity_changed(hub: EdgeHub, before: ModuleIdentity | None, after: ModuleIdentity | None) -> None:
+    if (module := after or before) is not None:
+        # A first identity has no past: what its module reported while it was waited for is still to be sent.
+        same = before is None or (after is not None and before.generation_id == after.generation_id)
+        hub.identity_changed(Identity(hub.device.device, module.module), same_generation=same)
 
 
 class _AgentTwin:

@@ -18,6 +18,10 @@ ENGINES = ("auto", "docker", "process")
 
 # One GiB of messages is days of telemetry and still leaves room on a small SD card.
 QUEUE_BYTES_MAX = 1024 * 1024 * 1024
+# Long enough for the crashes of a start to show, short enough that nobody drives out to the device.
+ROLLBACK_AFTER_S = 300.0
+# As Azure IoT Edge: a week.
+KEEP_IMAGES_S = 7 * 86_400.0
 # A Unix socket's path has 108 bytes with its final zero (unix(7)).
 SOCKET_PATH_BYTES_MAX = 107
 # "/workload/" + a module name of usual length + "/workload.sock"
@@ -30,9 +34,12 @@ SHORT_RUN_PARENT = Path("/tmp")
 class EdgeSettings:
     """The runtime's settings; ``skerry edge provision`` writes them to ``config.toml`` in ``data_dir``.
 
-    ``hostname`` is the name modules and leaf devices reach this device by. Ports: ``hub_*`` are the hub's,
-    ``mqtt_port`` and ``https_port`` are what the edge hub listens on (0: a free one; −1: off).
-    ``container_prefix`` and ``network`` are for the Docker engine.
+    ``hostname`` is the name modules and leaf devices reach this device by. Ports: ``hub_*`` are the hub's;
+    the edge hub listens on ``mqtt_port`` and ``https_port`` (0: a free one; −1: off) at ``listen`` or,
+    without it, on loopback and on the address at which modules reach this machine. ``container_prefix``
+    and ``network`` are for the Docker engine. A deployment with a module that has not run well for
+    ``rollback_after_s`` gives way to the last good one; images that nothing needs go after ``keep_images_s``;
+    with ``runtime_fallback`` a module that asks for a container runtime that is not here runs without it.
     """
 
     data_dir: Path
@@ -41,7 +48,7 @@ class EdgeSettings:
     hub_mqtt_port: int = 8883
     hub_https_port: int = 443
     hub_ca: Path | None = None
-    listen: str = "0.0.0.0"
+    listen: str = ""
     mqtt_port: int = 8883
     https_port: int = 443
     metrics_port: int = -1
@@ -50,6 +57,9 @@ class EdgeSettings:
     container_prefix: str = ""
     network: str = "azure-iot-edge"
     queue_bytes_max: int = QUEUE_BYTES_MAX
+    rollback_after_s: float = ROLLBACK_AFTER_S
+    keep_images_s: float = KEEP_IMAGES_S
+    runtime_fallback: bool = False
     upstream: bool = True
 
     def __post_init__(self) -> None:
@@ -62,6 +72,9 @@ class EdgeSettings:
         for name in ("hub_mqtt_port", "hub_https_port", "mqtt_port", "https_port", "metrics_port"):
             if not -1 <= (port := getattr(self, name)) <= 65535:
                 raise InvalidInput(f"{name} is not a port: {port}", field=name, value=port)
+        for name in ("rollback_after_s", "keep_images_s"):
+            if getattr(self, name) <= 0:
+                raise InvalidInput(f"{name} must be positive", field=name, value=getattr(self, name))
         if self.queue_bytes_max <= 0:
             raise InvalidInput("queue_bytes_max must be positive", field="queue_bytes_max")
 

@@ -9,12 +9,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from skerry.clock import Clock
+from skerry.edge.hub.salvage import Salvaged, try_salvage
 from skerry.edge.settings import EdgeSettings
 from skerry.errors import Damaged, Unavailable
 from skerry.store.database import Database
-from skerry.store.documents import DOCUMENTS
+from skerry.store.documents import DOCUMENTS, Documents
 from skerry.store.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,26 @@ def make_run_directory(settings: EdgeSettings) -> None:
 class Stores:
     """Both files open; ``quarantined`` names those that were damaged and put aside."""
 
-    def __init__(self, database: Database, queue: Queue, quarantined: tuple[str, ...]) -> None:
+    def __init__(
+        self, database: Database, queue: Queue, quarantined: tuple[str, ...], salvaged: Salvaged | None = None
+    ) -> None:
         self.database = database
         self.queue = queue
         self.quarantined = quarantined
+        self.salvaged = salvaged
+
+    def status(self) -> dict[str, Any]:
+        """For people: ``degraded`` from a start that found damage until one that found none."""
+        saved = self.salvaged
+        return {
+            "state": "degraded" if self.quarantined else "ok",
+            "quarantined": list(self.quarantined),
+            **(
+                {}
+                if saved is None
+                else {"salvaged": {"messages": saved.messages, "complete": saved.complete}}
+            ),
+        }
 
     @classmethod
     async def open(cls, settings: EdgeSettings, clock: Clock) -> Stores:
@@ -63,23 +81,31 @@ class Stores:
             quarantined.append(_quarantine(settings.database_file, error, clock))
             database = await Database.open(settings.database_file, [DOCUMENTS])
         try:
-            queue = await _open_queue(settings, clock, quarantined)
+            queue, salvaged = await _open_queue(settings, database, clock, quarantined)
         except BaseException:
             await database.close()
             raise
-        return cls(database, queue, tuple(quarantined))
+        return cls(database, queue, tuple(quarantined), salvaged)
 
     async def close(self) -> None:
         await self.queue.close()
         await self.database.close()
 
 
-async def _open_queue(settings: EdgeSettings, clock: Clock, quarantined: list[str]) -> Queue:
+async def _open_queue(
+    settings: EdgeSettings, database: Database, clock: Clock, quarantined: list[str]
+) -> tuple[Queue, Salvaged | None]:
     try:
-        return await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock)
+        return await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock), None
     except Damaged as error:
         quarantined.append(_quarantine(settings.queue_file, error, clock))
-        return await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock)
+        aside = settings.queue_file.with_name(quarantined[-1])
+        # The ledger's memory names entries by their sequence: no later one may be mistaken for an earlier.
+        known = [document["after"] for _, document in await Documents(database, "ledger").items()]
+        salvaged = await try_salvage(aside, settings.queue_file, max(known, default=0))
+        log.warning("%d messages were salvaged from %s", salvaged.messages, aside.name)
+        queue = await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock)
+        return queue, salvaged
 
 
 def _quarantine(file: Path, error: Damaged, clock: Clock) -> str:

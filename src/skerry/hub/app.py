@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skerry.amqp.stream import serve as serve_amqp
 from skerry.clock import Clock, SystemClock
 from skerry.hub import certificates, policies
+from skerry.hub.amqp.front import AmqpFront
 from skerry.hub.authority import Authority
+from skerry.hub.changes import Changes
+from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
+from skerry.hub.courier import Courier
 from skerry.hub.deployments import Deployments
+from skerry.hub.enrollments import Enrollments
+from skerry.hub.fleet import fleet
 from skerry.hub.gateway.backend import Gateway
+from skerry.hub.gateway.door import Door
 from skerry.hub.methods import Methods
+from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.rest.routes import web_application
 from skerry.hub.schema import HUB_MIGRATIONS, TELEMETRY_MIGRATIONS
@@ -27,6 +37,7 @@ from skerry.hub.twins import Twins
 from skerry.hub.verbs import Verbs
 from skerry.mqtt.server import serve
 from skerry.protocol.head import Head
+from skerry.protocol.provisioning_head import ProvisioningHead
 from skerry.service.http import HttpServer
 from skerry.service.lifecycle import Supervisor
 from skerry.store.database import Database
@@ -47,6 +58,8 @@ class HubAddresses:
     https_port: int
     mqtt_port: int
     ca_file: Path
+    amqp_port: int | None = None
+    amqp_plain_port: int | None = None
 
 
 async def run(
@@ -79,18 +92,30 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         names = {name.lower() for name in settings.names}
         head = Head(gateway, host_names=lambda name: name.lower() in names, clock=clock)
         stack.push_async_callback(head.drain)
+        door = Door(head, ProvisioningHead(verbs.provisioning, clock=clock))
+
+        courier = Courier(verbs.commands, verbs.connections)
+        stack.push_async_callback(courier.drain)
 
         tls = certificates.server_files(settings.data_dir)
-        listener = await serve(head, settings.bind, settings.mqtt_port, tls.context(), clock=clock)
+        listener = await serve(door, settings.bind, settings.mqtt_port, tls.context(), clock=clock)
         stack.push_async_callback(listener.close)
-        application = web_application(verbs, head, dashboard=settings.dashboard)
+        front = AmqpFront(verbs)
+        amqp = await _amqp(stack, front, settings, settings.amqp_listens, tls.context(), clock)
+        amqp_plain = await _amqp(stack, front, settings, settings.amqp_plain_listens, None, clock)
+        application = web_application(verbs, door, dashboard=settings.dashboard)
         server = await HttpServer.start(application, host=settings.bind, port=settings.https_port, tls=tls)
         stack.push_async_callback(server.close, CLOSE_GRACE_S)
         supervisor = await stack.enter_async_context(Supervisor(clock))
         keep = (settings.telemetry_keep_days, settings.telemetry_keep_messages)
         supervisor.start("trim telemetry", lambda: verbs.telemetry.keep_trimmed(*keep))
 
-        addresses = _addresses(settings, server.port, listener.port)
+        supervisor.start("sweep commands", verbs.commands.keep_swept)
+        await verbs.fleet.start(supervisor)
+
+        addresses = replace(
+            _addresses(settings, server.port, listener.port), amqp_port=amqp, amqp_plain_port=amqp_plain
+        )
         log.info(
             "hub %s serves %s and MQTT on port %d", settings.host_name, addresses.https_url, listener.port
         )
@@ -98,18 +123,45 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         log.info("hub %s stops", settings.host_name)
 
 
+async def _amqp(
+    stack: AsyncExitStack,
+    front: AmqpFront,
+    settings: HubSettings,
+    port: int | None,
+    tls: ssl.SSLContext | None,
+    clock: Clock,
+) -> int | None:
+    """Listen for AMQP if a port is given; the real port."""
+    if port is None:
+        return None
+    listener = await serve_amqp(front, settings.bind, port, tls, clock=clock, container=settings.host_name)
+    stack.push_async_callback(listener.close)
+    if tls is None:
+        log.warning("AMQP on port %d is not encrypted: for development only", listener.port)
+    else:
+        log.info("AMQP on port %d", listener.port)
+    return listener.port
+
+
 def _verbs(settings: HubSettings, database: Database, telemetry: Telemetry, clock: Clock) -> Verbs:
     connections = Connections(clock)
-    registry = Registry(database, connections, clock)
-    twins = Twins(database, connections, clock)
+    changes = Changes()
+    registry = Registry(database, connections, clock, changes)
+    twins = Twins(database, connections, clock, changes)
+    methods = Methods(registry, connections)
+    deployments = Deployments(database, twins, connections, clock, changes)
     known = database.read_now(policies.load)
     return Verbs(
         authority=Authority(known, registry, settings.names, clock),
         registry=registry,
         twins=twins,
-        methods=Methods(registry, connections),
-        deployments=Deployments(database, twins, connections, clock),
+        methods=methods,
+        commands=Commands(database, clock),
+        deployments=deployments,
+        fleet=fleet(database, connections, registry, twins, methods, deployments, changes, clock),
         telemetry=telemetry,
+        enrollments=Enrollments(database, settings.names, settings.host_name, clock),
+        provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
         connections=connections,
         clock=clock,
     )

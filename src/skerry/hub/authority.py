@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,32 @@ class Authority:
         if Right.DEVICE_CONNECT not in caller.rights:
             raise NotAuthenticated(f"policy {caller.policy} may not connect devices", reason="policy")
         self._check_enabled(identity)
+
+    def identify_amqp(self, text: str) -> tuple[ServiceCaller, float]:
+        """Who holds the token that came over AMQP, and until when (unix seconds); raises NotAuthenticated.
+
+        Audiences have a scheme and name a queue (``sb://host/entity``); what counts is that the host is ours.
+        azure-eventhub signs with the text of the key instead of its bytes (contract §1.2).
+        """
+        token = SasToken.parse(text)
+        policy = self._policies.get(token.policy or "")
+        if policy is None:
+            raise NotAuthenticated(
+                "no such shared access policy", hint="check SharedAccessKeyName", reason="policy"
+            )
+        keys = [*policy.keys, *(base64.b64encode(key.encode()).decode() for key in policy.keys)]
+        host = token.resource.partition("://")[2] or token.resource
+        ours = host.partition("/")[0].partition(":")[0].lower() in self._names
+        resources = [token.resource] if ours else list(self._names)
+        verify_token(token, keys, resources, self._clock.now().timestamp())
+        return ServiceCaller(policy.name, policy.rights), token.expiry
+
+    def identify_plain(self, user: str, password: str) -> tuple[ServiceCaller, float]:
+        """The same by SASL PLAIN: ``policy`` or ``policy@sas.root.hub`` with a key or a token."""
+        if password.startswith(SCHEME):
+            return self.identify_amqp(password)
+        login = base64.b64encode(f"{user.partition('@')[0]}:{password}".encode()).decode()
+        return self.identify_person(BASIC + login), math.inf
 
     def may_stay(self, identity: Identity) -> bool:
         """Whether an identity is registered and its device enabled, so that it may be connected at all."""

@@ -15,6 +15,7 @@ from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString, key_signer, make_token
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import DeviceId, ModuleId
+from skerry.contract.provisioning import RegistrationId
 from skerry.errors import InvalidInput, SkerryError, Unavailable
 from skerry.service.tls import client_context
 
@@ -142,6 +143,71 @@ class ServiceClient:
         """Apply a deployment manifest to one edge device; nothing happens when any part of it is wrong."""
         await self._call("POST", f"{_path(device)}/applyConfigurationContent", manifest)
 
+    async def put_configuration(self, name: str, document: Json, etag: str | None = None) -> Json:
+        """Create (no ``etag``) or update a deployment at scale; returns it with its metrics."""
+        return _object(await self._call("PUT", _configuration_path(name), document, etag=etag))
+
+    async def configuration(self, name: str) -> Json:
+        """One deployment at scale with its metrics."""
+        return _object(await self._call("GET", _configuration_path(name)))
+
+    async def configurations(self) -> list[Json]:
+        """All deployments at scale by id."""
+        return _list(await self._call("GET", "/configurations"))
+
+    async def delete_configuration(self, name: str) -> None:
+        """Remove a deployment at scale; the next lower match applies where it did."""
+        await self._call("DELETE", _configuration_path(name), etag="*")
+
+    async def plan_configuration(self, name: str, document: Json) -> list[Json]:
+        """What ``put_configuration`` would change, device by device; nothing is changed."""
+        return _list(await self._call("POST", f"{_configuration_path(name)}/plan", document))
+
+    async def put_enrollment(
+        self, name: str, document: Json, *, group: bool = False, etag: str | None = None
+    ) -> Json:
+        """Create (no ``etag``) or update an enrolment; returns it with its keys."""
+        return _object(await self._call("PUT", _enrollment_path(name, group), document, etag=etag))
+
+    async def enrollment(self, name: str, *, group: bool = False) -> Json:
+        """One enrolment, with what became of its device."""
+        return _object(await self._call("GET", _enrollment_path(name, group)))
+
+    async def enrollment_attestation(self, name: str, *, group: bool = False) -> Json:
+        """How its devices prove themselves, keys included."""
+        return _object(await self._call("POST", f"{_enrollment_path(name, group)}/attestationmechanism"))
+
+    async def delete_enrollment(self, name: str, *, group: bool = False) -> None:
+        """Remove an enrolment; devices that it brought stay."""
+        await self._call("DELETE", _enrollment_path(name, group), etag="*")
+
+    def enrollments(self, *, group: bool = False) -> AsyncGenerator[Json, None]:
+        """Every enrolment of a kind by id."""
+        return self._rows(f"/{'enrollmentGroups' if group else 'enrollments'}/query", "SELECT *")
+
+    def registrations(self, group: str) -> AsyncGenerator[Json, None]:
+        """What became of every device of an enrolment group."""
+        return self._rows(f"/registrations/{quote(group, safe='')}/query", "SELECT *")
+
+    async def provisioning(self) -> Json:
+        """The id scope of the provisioning service, and whom it refused lately."""
+        return _object(await self._call("GET", "/provisioning"))
+
+    def query(self, text: str, page: int = 1000) -> AsyncGenerator[Json, None]:
+        """Every row of a query; raises InvalidInput with ``position``."""
+        return self._rows("/devices/query", text, page)
+
+    async def _rows(self, path: str, text: str, page: int = 1000) -> AsyncGenerator[Json, None]:
+        more: str | None = None
+        while True:
+            headers = {"x-ms-max-item-count": str(page), **({"x-ms-continuation": more} if more else {})}
+            response = await self._request("POST", path, {"query": text}, headers=headers)
+            for row in _list(response.json()):
+                yield row
+            more = response.headers.get("x-ms-continuation")
+            if more is None:
+                return
+
     async def twin(self, device: str, module: str | None = None) -> Json:
         """A twin with tags, metadata and versions."""
         return _object(await self._call("GET", _path(device, module, "/twins")))
@@ -170,6 +236,11 @@ class ServiceClient:
         wait_s = TIMEOUT_S + request.response_timeout_s + request.connect_timeout_s
         path = f"{_path(device, module, '/twins')}/methods"
         return MethodResponse.parse(await self._call("POST", path, request.to_json(), timeout_s=wait_s))
+
+    async def ledger(self, device: str | None = None) -> list[Json]:
+        """Per sender what was sent, received, lost, repeated, reordered, exactly."""
+        query = {} if device is None else {"device": device}
+        return _list(await self._call("GET", "/ledger", query=query))
 
     async def events(
         self, start: str | int = "latest", *, device: str | None = None, module: str | None = None
@@ -205,19 +276,31 @@ class ServiceClient:
         query: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
-        headers = self._headers()
-        if etag is not None:
-            headers["If-Match"] = etag if etag == "*" else f'"{etag}"'
+        headers = {} if etag is None else {"If-Match": etag if etag == "*" else f'"{etag}"'}
+        response = await self._request(method, path, body, query=query, headers=headers, timeout_s=timeout_s)
+        return response.json() if response.content else None
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> httpx.Response:
+        sent = {**self._headers(), **(headers or {})}
         parameters = {"api-version": API_VERSION, **(query or {})}
         try:
             response = await self._http.request(
-                method, path, params=parameters, json=body, headers=headers, timeout=timeout_s
+                method, path, params=parameters, json=body, headers=sent, timeout=timeout_s
             )
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
         if response.is_error:
             raise _error(response)
-        return response.json() if response.content else None
+        return response
 
     def _headers(self) -> dict[str, str]:
         expiry = int(self._clock.now().timestamp()) + TOKEN_LIFETIME_S
@@ -236,6 +319,14 @@ def _path(device: str, module: str | None = None, below: str = "/devices") -> st
     return path if module is None else f"{path}/modules/{quote(ModuleId(module), safe='')}"
 
 
+def _configuration_path(name: str) -> str:
+    return f"/configurations/{quote(name, safe='')}"
+
+
+def _enrollment_path(name: str, group: bool) -> str:
+    return f"/{'enrollmentGroups' if group else 'enrollments'}/{quote(RegistrationId(name), safe='')}"
+
+
 def _error(response: httpx.Response) -> SkerryError:
     """Our kind of error for the hub's answer, with the fields that say where the fault is."""
     try:
@@ -243,8 +334,9 @@ def _error(response: httpx.Response) -> SkerryError:
     except ValueError:
         document = None
     fields = dict(document) if isinstance(document, dict) else {}
-    message = str(fields.pop("Message", f"the hub answered {response.status_code}"))
-    fields.pop("ExceptionMessage", None)
+    message = str(fields.pop("Message", fields.pop("message", f"the hub answered {response.status_code}")))
+    for name in ("ExceptionMessage", "errorCode", "trackingId", "timestampUtc"):
+        fields.pop(name, None)
     code_name = response.headers.get("iothub-errorcode", "")
     kind = KINDS.get(response.status_code, Unavailable)
     if code_name == "DeviceNotOnline":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from skerry.clock import Clock, iso
@@ -31,6 +32,8 @@ class Connections:
         self._sessions: dict[Identity, DeviceSession] = {}
         self._presence: dict[Identity, Presence] = {}
         self._changed = asyncio.Event()
+        # Told of every session that began or listens to something else now.
+        self.on_change: Callable[[DeviceSession], None] | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -39,8 +42,8 @@ class Connections:
         """A session began; it replaces an older one of the same identity."""
         session.on_subscriptions = self._subscribed
         self._sessions[session.identity] = session
-        self._announce()
         log.info("%s connected", session.identity.client_id)
+        self._subscribed(session)
         return self._move(session.identity, connected=True)
 
     def detach(self, session: DeviceSession) -> Presence | None:
@@ -64,6 +67,10 @@ class Connections:
     def presence(self, identity: Identity) -> Presence | None:
         """What is known since this process started; ``None`` when it has not connected since."""
         return self._presence.get(identity)
+
+    def presences(self) -> dict[Identity, Presence]:
+        """Everyone who has connected since this process started, as of now."""
+        return dict(self._presence)
 
     def connected_devices(self) -> int:
         """How many devices, not modules, are connected."""
@@ -96,8 +103,10 @@ class Connections:
         self.close(identity, "identity deleted")
         self._presence.pop(identity, None)
 
-    def _subscribed(self, _: DeviceSession) -> None:
+    def _subscribed(self, session: DeviceSession) -> None:
         self._announce()
+        if self.on_change is not None:
+            self.on_change(session)
 
     def _announce(self) -> None:
         self._changed.set()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 
 from skerry.clock import Clock, iso
 from skerry.contract.manifest import Manifest
 from skerry.contract.names import SYSTEM_MODULES, DeviceId, Identity, ModuleId
 from skerry.contract.twin import validate_patch
 from skerry.errors import InvalidInput
-from skerry.hub import identity_rows, twin_rows
+from skerry.hub import configuration_rows, identity_rows, twin_rows
+from skerry.hub.changes import Changes
 from skerry.hub.connections import Connections
 from skerry.hub.twins import DesiredChange, Twins, replaced
 from skerry.store.database import Database
@@ -24,7 +26,15 @@ MANAGED_BY = "iotEdge"
 class Deployments:
     """One manifest, one transaction: all of it happens or nothing."""
 
-    def __init__(self, database: Database, twins: Twins, connections: Connections, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        twins: Twins,
+        connections: Connections,
+        clock: Clock,
+        changes: Changes | None = None,
+    ) -> None:
+        self._changes = changes or Changes()
         self._database = database
         self._twins = twins
         self._connections = connections
@@ -40,12 +50,10 @@ class Deployments:
             validate_patch(manifest.modules[name], name=f"modulesContent.{name}.properties.desired")
         now = iso(self._clock.now())
         changes, removed = await self._database.write(
-            lambda connection: _apply(connection, device, manifest, now)
+            lambda connection: self._by_hand(connection, device, manifest, now)
         )
-        for identity in removed:
-            self._connections.forget(identity)
-        for change in changes:
-            self._twins.tell(change)
+        self.tell(changes, removed)
+        self._changes.tell(Identity(device))
         log.info(
             "deployment applied to %s: modules %s, removed %s",
             device,
@@ -53,10 +61,25 @@ class Deployments:
             sorted(identity.client_id for identity in removed),
         )
 
+    def tell(self, changes: Sequence[DesiredChange], removed: Sequence[Identity]) -> None:
+        """After a manifest was applied: identities hear of their changes, removed ones are cut off."""
+        for identity in removed:
+            self._connections.forget(identity)
+        for change in changes:
+            self._twins.tell(change)
 
-def _apply(
+    def _by_hand(
+        self, connection: sqlite3.Connection, device: DeviceId, manifest: Manifest, now: str
+    ) -> tuple[list[DesiredChange], list[Identity]]:
+        # A configuration that targets the device applies anew over this (contract §6.11).
+        configuration_rows.save_digest(connection, Identity(device), None)
+        return apply_manifest(connection, device, manifest, now)
+
+
+def apply_manifest(
     connection: sqlite3.Connection, device: DeviceId, manifest: Manifest, now: str
 ) -> tuple[list[DesiredChange], list[Identity]]:
+    """Make it so inside a transaction; what to ``tell`` afterwards. Raises NotFound, InvalidInput."""
     if not identity_rows.load(connection, Identity(device)).iot_edge:
         raise InvalidInput(
             f"device {device} is not an edge device",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import uuid
 
 KEY_BYTES = 32
 
@@ -21,6 +22,21 @@ def fresh_etag() -> str:
 def fresh_generation() -> str:
     """A generation id as Azure's look: 18 decimal digits."""
     return f"{secrets.randbelow(9 * 10**17) + 10**17}"
+
+
+def fresh_scope() -> str:
+    """The id scope of a provisioning service, as Azure's look; it is no secret."""
+    return f"0ne{secrets.token_hex(4).upper()}"
+
+
+def fresh_operation() -> str:
+    """The id by which a device asks what became of its registration, as Azure's look."""
+    return f"4.{secrets.token_hex(8)}.{uuid.uuid4()}"
+
+
+def fresh_lock() -> str:
+    """A lock token or message id, as Azure's look."""
+    return str(uuid.uuid4())
 
 
 def fresh_tracking() -> str:

@@ -116,6 +116,16 @@ def devices(connection: sqlite3.Connection, top: int) -> list[IdentityRow]:
     return [_row(row) for row in connection.execute(sql, (top,))]
 
 
+def in_scope(connection: sqlite3.Connection, scope: str) -> list[IdentityRow]:
+    """The devices whose scope, or one of whose parents', this is."""
+    # Only our own column names are put into the text.
+    sql = (
+        f"SELECT device, module, {COLUMNS} FROM identities WHERE module = '' AND (device_scope = ?1"
+        " OR EXISTS (SELECT 1 FROM json_each(parent_scopes) WHERE value = ?1)) ORDER BY device"
+    )
+    return [_row(row) for row in connection.execute(sql, (scope,))]
+
+
 def create(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
     """Add an identity together with its empty twin."""
     # A client of an earlier identity of this name may have subscribed while it was being deleted.

@@ -17,6 +17,8 @@ class Right(enum.Enum):
     REGISTRY_WRITE = "registryWrite"
     SERVICE_CONNECT = "serviceConnect"
     DEVICE_CONNECT = "deviceConnect"
+    ENROLLMENT_READ = "enrollmentRead"
+    ENROLLMENT_WRITE = "enrollmentWrite"
 
 
 BUILT_IN: Mapping[str, frozenset[Right]] = {
@@ -25,6 +27,8 @@ BUILT_IN: Mapping[str, frozenset[Right]] = {
     "device": frozenset({Right.DEVICE_CONNECT}),
     "registryRead": frozenset({Right.REGISTRY_READ}),
     "registryReadWrite": frozenset({Right.REGISTRY_READ, Right.REGISTRY_WRITE}),
+    # The provisioning service's owner, by Azure's name; it is a service of its own there.
+    "provisioningserviceowner": frozenset({Right.ENROLLMENT_READ, Right.ENROLLMENT_WRITE}),
 }
 
 

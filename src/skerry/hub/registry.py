@@ -12,6 +12,7 @@ from skerry.contract.names import AGENT_MODULE, HUB_MODULE, DeviceId, Identity, 
 from skerry.contract.resources import DeviceRecord, DeviceRequest, ModuleRecord, ModuleRequest, edge_scope
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, PreconditionFailed
 from skerry.hub import etags, identity_rows
+from skerry.hub.changes import Changes
 from skerry.hub.connections import Connections, Presence
 from skerry.hub.identity_rows import IdentityRow
 from skerry.hub.subscriptions import key
@@ -36,7 +37,14 @@ class Counts:
 class Registry:
     """The identities of one hub. Changes are durable when a verb returns, and give a new etag."""
 
-    def __init__(self, database: Database, connections: Connections, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connections: Connections,
+        clock: Clock,
+        changes: Changes | None = None,
+    ) -> None:
+        self._changes = changes or Changes()
         self._database = database
         self._connections = connections
         self._clock = clock
@@ -120,6 +128,7 @@ class Registry:
 
         for gone in await self._database.write(work):
             self._connections.forget(gone)
+        self._changes.tell(identity)
         log.info("deleted %s", identity.client_id)
 
     def keys(self, identity: Identity) -> tuple[str, ...] | None:
@@ -145,6 +154,17 @@ class Registry:
             return edge.device_scope in (child.device_scope, *child.parent_scopes)
 
         return self._database.read_now(work)
+
+    async def children(self, of: DeviceId) -> list[DeviceRecord]:
+        """The devices in the scope of an edge device. Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> list[DeviceRecord]:
+            scope = identity_rows.load(connection, Identity(of)).device_scope
+            rows = identity_rows.in_scope(connection, scope) if scope else []
+            records = [row.record() for row in rows if row.identity.device != of]
+            return [record for record in records if isinstance(record, DeviceRecord)]
+
+        return await self._database.read(work)
 
     async def save_presence(self, identity: Identity, presence: Presence) -> None:
         """Keep when an identity was last seen; nothing happens when it was deleted meanwhile."""
@@ -189,6 +209,7 @@ class Registry:
 
         if await self._database.write(work):
             self._connections.close(identity, "its credentials changed")
+        self._changes.tell(identity)
         log.info("%s %s", "created" if if_match is None else "updated", identity.client_id)
 
     def _close_all(self, device: DeviceId, reason: str) -> None:

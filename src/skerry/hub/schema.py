@@ -53,6 +53,102 @@ HUB_MIGRATIONS = (
         PRIMARY KEY (device, module, filter)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE commands (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        device TEXT NOT NULL,
+        module TEXT NOT NULL DEFAULT '' CHECK (module = ''),
+        enqueued TEXT NOT NULL,
+        expires TEXT NOT NULL,
+        deliveries INTEGER NOT NULL DEFAULT 0,
+        ack TEXT NOT NULL,
+        properties TEXT NOT NULL,
+        system TEXT NOT NULL,
+        body BLOB NOT NULL,
+        FOREIGN KEY (device, module) REFERENCES identities (device, module) ON DELETE CASCADE
+    ) STRICT;
+    CREATE INDEX commands_by_device ON commands (device, module, sequence);
+    CREATE TABLE feedback (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        expires TEXT NOT NULL,
+        deliveries INTEGER NOT NULL DEFAULT 0,
+        record TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE configurations (
+        id TEXT PRIMARY KEY,
+        document TEXT NOT NULL,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        etag TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE configuration_states (
+        device TEXT NOT NULL,
+        module TEXT NOT NULL,
+        configuration TEXT NOT NULL,
+        status TEXT NOT NULL,
+        PRIMARY KEY (device, module, configuration),
+        FOREIGN KEY (device, module) REFERENCES identities (device, module) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX states_by_configuration ON configuration_states (configuration, status);
+    CREATE TABLE configured (
+        device TEXT NOT NULL,
+        module TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (device, module),
+        FOREIGN KEY (device, module) REFERENCES identities (device, module) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        type TEXT NOT NULL,
+        status TEXT NOT NULL,
+        document TEXT NOT NULL,
+        created TEXT NOT NULL,
+        starts TEXT NOT NULL,
+        started TEXT,
+        ended TEXT,
+        reason TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE device_jobs (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        device TEXT NOT NULL,
+        status TEXT NOT NULL,
+        started TEXT,
+        ended TEXT,
+        updated TEXT NOT NULL,
+        outcome TEXT,
+        PRIMARY KEY (job, device)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # Azure compares registration ids without regard to case.
+    """
+    CREATE TABLE enrollments (
+        kind TEXT NOT NULL CHECK (kind IN ('individual', 'group')),
+        id TEXT NOT NULL COLLATE NOCASE,
+        document TEXT NOT NULL,
+        primary_key TEXT NOT NULL,
+        secondary_key TEXT NOT NULL,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE registrations (
+        id TEXT PRIMARY KEY COLLATE NOCASE,
+        enrollment_group TEXT NOT NULL COLLATE NOCASE,
+        operation TEXT NOT NULL,
+        device TEXT NOT NULL,
+        status TEXT NOT NULL,
+        substatus TEXT NOT NULL,
+        error_code INTEGER,
+        error_message TEXT,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        etag TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX registrations_by_group ON registrations (enrollment_group, id);
+    """,
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.
@@ -68,5 +164,22 @@ TELEMETRY_MIGRATIONS = (
         body BLOB NOT NULL
     ) STRICT;
     CREATE INDEX telemetry_by_sender ON telemetry (device, module, sequence);
+    """,
+    """
+    CREATE TABLE ledger (
+        device TEXT NOT NULL,
+        module TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        highest INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL,
+        reordered INTEGER NOT NULL,
+        given_up INTEGER NOT NULL,
+        missing TEXT NOT NULL,
+        last_sequence INTEGER NOT NULL,
+        PRIMARY KEY (device, module, epoch)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ledger_position (sequence INTEGER NOT NULL) STRICT;
+    INSERT INTO ledger_position VALUES (0);
     """,
 )

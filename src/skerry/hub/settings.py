@@ -9,6 +9,8 @@ from pathlib import Path
 from skerry.errors import InvalidInput
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# The ports Microsoft's SDKs insist on (contract §0.1).
+MQTT_PORT, AMQP_PORT = 8883, 5671
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -18,14 +20,21 @@ class HubSettings:
 
     ``host_name`` goes into connection strings and the certificate; ``extra_names`` are further DNS names or
     IP addresses clients may use. Telemetry older than ``telemetry_keep_days`` or beyond
-    ``telemetry_keep_messages`` is dropped, oldest first. Raises InvalidInput naming the setting.
+    ``telemetry_keep_messages`` is dropped, oldest first.
+
+    AMQP with TLS (``amqp_port``) listens at its standard port when MQTT does, else not at all: Microsoft's
+    clients know no other port, and a second hub on a machine need not fight for it. -1 turns it off.
+    ``amqp_plain_port`` is AMQP without TLS, for clients in the "development emulator" mode of azure-eventhub
+    (which use 5672); never on unless given. Raises InvalidInput naming the setting.
     """
 
     data_dir: Path
     host_name: str = "localhost"
     bind: str = "127.0.0.1"
     https_port: int = 443
-    mqtt_port: int = 8883
+    mqtt_port: int = MQTT_PORT
+    amqp_port: int | None = None
+    amqp_plain_port: int | None = None
     extra_names: tuple[str, ...] = ()
     dashboard: bool = True
     telemetry_keep_days: float = 7.0
@@ -40,12 +49,27 @@ class HubSettings:
         for field, port in (("https_port", self.https_port), ("mqtt_port", self.mqtt_port)):
             if not 0 <= port <= 65535:
                 raise _wrong(field, port, "a port from 0 to 65535")
+        for field, maybe in (("amqp_port", self.amqp_port), ("amqp_plain_port", self.amqp_plain_port)):
+            if maybe is not None and not -1 <= maybe <= 65535:
+                raise _wrong(field, maybe, "a port from 0 to 65535, or -1 for none")
         if self.log_level not in LOG_LEVELS:
             raise _wrong("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
         if self.telemetry_keep_days <= 0:
             raise _wrong("telemetry_keep_days", self.telemetry_keep_days, "more than 0")
         if self.telemetry_keep_messages < 1:
             raise _wrong("telemetry_keep_messages", self.telemetry_keep_messages, "at least 1")
+
+    @property
+    def amqp_listens(self) -> int | None:
+        """The port for AMQP with TLS, ``None`` for no listener."""
+        if self.amqp_port is None:
+            return AMQP_PORT if self.mqtt_port == MQTT_PORT else None
+        return None if self.amqp_port == -1 else self.amqp_port
+
+    @property
+    def amqp_plain_listens(self) -> int | None:
+        """The port for AMQP without TLS, ``None`` for no listener."""
+        return None if self.amqp_plain_port in (None, -1) else self.amqp_plain_port
 
     @property
     def names(self) -> tuple[str, ...]:

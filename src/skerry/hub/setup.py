@@ -11,6 +11,7 @@ from skerry.clock import Clock
 from skerry.contract.credentials import ConnectionString
 from skerry.errors import NotFound
 from skerry.hub import certificates, policies
+from skerry.hub.fresh import fresh_scope
 from skerry.hub.schema import HUB_MIGRATIONS
 from skerry.hub.settings import HubSettings
 from skerry.store.database import Database
@@ -61,4 +62,5 @@ def _read(path: Path) -> tuple[str, dict[str, policies.Policy]]:
 
 def _prepare(connection: sqlite3.Connection, host_name: str) -> None:
     connection.execute("INSERT OR REPLACE INTO about VALUES ('host_name', ?)", (host_name,))
+    connection.execute("INSERT OR IGNORE INTO about VALUES ('id_scope', ?)", (fresh_scope(),))
     policies.create_missing(connection)

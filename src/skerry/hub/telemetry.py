@@ -14,6 +14,7 @@ from skerry.clock import Clock, iso
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import StorageFull
+from skerry.hub.ledger import Ledger
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,15 @@ class Event:
     enqueued: str
     sender: Identity
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first and last sequence number, and when the last message came (``None``: the log is empty)."""
+
+    first: int
+    last: int
+    last_enqueued: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Telemetry:
         self._clock = clock
         self._arrived = asyncio.Event()
         self.appended = 0
+        self.ledger = Ledger(database)
 
     async def append(self, sender: Identity, message: Message) -> int:
         """Store one message and return its sequence number. Raises StorageFull: nothing was kept."""
@@ -112,8 +123,21 @@ class Telemetry:
         """The sequence number of the last stored message, 0 before the first."""
         return await self._database.read(_newest)
 
+    async def bounds(self) -> Bounds:
+        """What the log holds now."""
+        return await self._database.read(_bounds)
+
+    async def before_time(self, moment: str) -> int:
+        """The position after which everything came at ``moment`` (ISO, UTC) or later.
+
+        Found by halving, so it is exact as long as the clock was not set back while messages came.
+        """
+        return await self._database.read(lambda connection: _before_time(connection, moment))
+
     async def trim(self, keep_days: float, keep_messages: int) -> int:
         """Drop what is older or beyond what may be kept; returns how many messages went."""
+        # What is trimmed has to be in the accounts before.
+        await self.ledger.fold()
         oldest = iso(self._clock.now() - timedelta(days=keep_days))
         dropped = 0
         while True:
@@ -164,6 +188,24 @@ def _event(row: tuple[int, str, str, str, str, str, bytes]) -> Event:
 def _newest(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'telemetry'").fetchone()
     return int(row[0]) if row else 0
+
+
+def _bounds(connection: sqlite3.Connection) -> Bounds:
+    last = _newest(connection)
+    (first,) = connection.execute("SELECT min(sequence) FROM telemetry").fetchone()
+    row = connection.execute("SELECT enqueued FROM telemetry WHERE sequence = ?", (last,)).fetchone()
+    return Bounds(last + 1 if first is None else first, last, row[0] if row else None)
+
+
+def _before_time(connection: sqlite3.Connection, moment: str) -> int:
+    low, high = _bounds(connection).first - 1, _newest(connection)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute("SELECT enqueued FROM telemetry WHERE sequence = ?", (middle,)).fetchone()
+        # A gap in the numbers counts as old: whatever follows it decides.
+        is_old = row is None or row[0] < moment
+        low, high = (middle, high) if is_old else (low, middle - 1)
+    return low
 
 
 def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> int:

@@ -23,6 +23,7 @@ from skerry.contract.twin import (
 )
 from skerry.errors import InvalidInput, PreconditionFailed, TooLarge, Unavailable
 from skerry.hub import twin_rows
+from skerry.hub.changes import Changes
 from skerry.hub.connections import Connections
 from skerry.hub.etags import matches
 from skerry.hub.fresh import fresh_etag
@@ -48,7 +49,14 @@ class DesiredChange:
 class Twins:
     """The twins of one hub. Every change is durable when the verb returns, and then told to the identity."""
 
-    def __init__(self, database: Database, connections: Connections, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connections: Connections,
+        clock: Clock,
+        changes: Changes | None = None,
+    ) -> None:
+        self._changes = changes or Changes()
         self._database = database
         self._connections = connections
         self._clock = clock
@@ -69,7 +77,7 @@ class Twins:
         """
         tags, desired = _parts(document)
         return await self._change(
-            identity, if_match, lambda twin, now: _patched(identity, twin, tags, desired, now)
+            identity, if_match, lambda twin, now: patched(identity, twin, tags, desired, now)
         )
 
     async def replace(self, identity: Identity, document: Json, if_match: str | None) -> Twin:
@@ -90,7 +98,9 @@ class Twins:
             twin_rows.save(connection, identity, replace(twin, reported=reported))
             return reported.version
 
-        return await self._database.write(work)
+        version = await self._database.write(work)
+        self._changes.tell(identity, "properties.reported")
+        return version
 
     def tell(self, change: DesiredChange) -> None:
         """Send a change to its identity if it is connected and wants it; order is that of the calls."""
@@ -130,6 +140,7 @@ class Twins:
             return changed, change
 
         twin, change = await self._database.write(work)
+        self._changes.tell(identity)
         if change is not None:
             log.info("desired properties of %s are at version %d", identity.client_id, change.version)
             self.tell(change)
@@ -145,9 +156,10 @@ def replaced(
     return changed, DesiredChange(identity, patch, section.version)
 
 
-def _patched(
+def patched(
     identity: Identity, twin: Twin, tags: Json | None, desired: Json | None, now: str
 ) -> tuple[Twin, DesiredChange | None]:
+    """The twin with these merged in, and what its identity has to be told, if anything."""
     new_tags = twin.tags if tags is None else merge(twin.tags, tags)
     if desired is None:
         return _next(twin, new_tags, twin.desired), None

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from skerry.clock import Clock
 from skerry.hub.authority import Authority
+from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
 from skerry.hub.deployments import Deployments
+from skerry.hub.enrollments import Enrollments
+from skerry.hub.fleet import Fleet
 from skerry.hub.methods import Methods
+from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.telemetry import Telemetry
 from skerry.hub.twins import Twins
@@ -22,7 +26,11 @@ class Verbs:
     registry: Registry
     twins: Twins
     methods: Methods
+    commands: Commands
     deployments: Deployments
+    fleet: Fleet
     telemetry: Telemetry
+    enrollments: Enrollments
+    provisioning: Provisioning
     connections: Connections
     clock: Clock

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from skerry.errors import InvalidInput
-from skerry.model import keras_runtime, reference
+from skerry.model import witness as witnesses
+from skerry.model.candidates import Row, Subject
+from skerry.model.choose import Gate
 from skerry.model.convert import Converted, convert
 from skerry.model.golden import choose_golden
-from skerry.model.graph import Network, read_network
 from skerry.model.keras_file import F32
 from skerry.model.labels import fitting, read_labels
+from skerry.model.offer import Offer, Wish, compared, make_offer, plain_offer
 from skerry.model.onnx_session import OnnxSession
+from skerry.model.origin import Origin
 from skerry.model.recipe_options import RecipeOptions, make_recipe, scaling_doubt
+from skerry.model.room import room_for
 from skerry.model.samples import Sample, class_folders, prepare_samples, read_samples, samples_bound
-from skerry.model.verify import Thresholds, Verification, compare, require
+from skerry.model.source import open_network
+from skerry.model.verify import Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.postprocess import scores
 from skerry.package.recipe import Label, Recipe
@@ -29,15 +32,16 @@ from skerry.package.recipe import Label, Recipe
 Progress = Callable[[str], None]
 # A batch like the one the server forms; agreement is checked at 1 and at this size.
 BATCH = 8
-REFERENCES = ("auto", "keras", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build: a ``.keras`` file, its labels, images like the device's, and where the package goes.
+    """What to build: a model file, its labels, images like the device's, and where the package goes.
 
     Without ``labels``, the sample sub-folders name the classes if they are as many. ``size`` (height,
-    width) is needed for models with an open input size only.
+    width) is needed for models with an open input size only. ``wish``: the candidates to try beside the fp32
+    ONNX; ``max_abs`` and ``agreement`` None take the limits that suit each precision. ``sign`` gives
+    ``signature.json`` for the manifest's bytes.
     """
 
     model: Path
@@ -50,10 +54,23 @@ class BuildRequest:
     colour: str | None = None
     top_k: int = 5
     golden_count: int = 32
-    max_abs: float = 1e-4
-    agreement: float = 1.0
+    max_abs: float | None = None
+    agreement: float | None = None
     reference: str = "auto"
     size: tuple[int, int] | None = None
+    wish: Wish = field(default_factory=Wish)
+    sign: Callable[[bytes], bytes] | None = None
+    weights: Path | None = None
+    architecture: str | None = None
+    custom: tuple[str, ...] = ()
+    trust: bool = False
+    head: str | None = None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(
+            self.model, self.weights, self.architecture, self.custom, self.trust, self.head, self.size
+        )
 
     @property
     def options(self) -> RecipeOptions:
@@ -78,6 +95,10 @@ class BuildReport:
     golden: int
     dropped_layers: tuple[str, ...]
     seconds: float
+    chosen: str
+    why: str
+    candidates: tuple[Row, ...]
+    objections: Mapping[str, str]
 
 
 def build(request: BuildRequest, progress: Progress) -> BuildReport:
@@ -89,9 +110,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     started = time.perf_counter()
     _check(request)
     progress(f"reading {request.model.name}")
-    network = read_network(request.model, request.size)
+    network = open_network(request.origin, progress)
     progress(f"converting {network.layers} layers with {network.parameters:,} parameters")
     converted = convert(network)
+    if converted.others:
+        progress(f"the labels are for {converted.output!r}; also there: {', '.join(converted.others)}")
     if converted.dropped:
         progress(f"left out, as they only act in training: {', '.join(converted.dropped)}")
     recipe = make_recipe(
@@ -102,24 +125,50 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     samples = read_samples(request.samples, samples_bound(recipe))
     progress(f"preparing {len(samples)} samples")
     inputs = prepare_samples(samples, recipe)
-    expected, witness = _reference(request, network, inputs, progress)
+    names = [s.name for s in samples]
+    answers = witnesses.ask(request.origin, network, inputs, request.reference, progress)
+    witnesses.require_numbers(answers.outputs, names)
+    expected, witness = answers.outputs, answers.name
     singles, batches = _run(converted, inputs)
-    verification = compare(
-        expected, [singles, batches], [s.name for s in samples], request.top_k, request.max_abs
-    )
-    require(verification, Thresholds(request.max_abs, request.agreement))
+    gate = replace(request.wish.gate, max_abs=request.max_abs, agreement=request.agreement)
+    limits = gate.thresholds("fp32")
+    verification = compare(expected, [singles, batches], names, request.top_k, limits.max_abs)
+    require(verification, limits)
     progress(f"agrees with {witness} to {verification.max_abs_difference:.1e} on {len(samples)} samples")
-    # What travels is the verified engine's own answer: it repeats to the bit, so equal builds are equal.
-    golden = [GoldenSample(samples[i].data, singles[i]) for i in choose_golden(singles, request.golden_count)]
-    digest = write_package(
-        request.output,
-        name=request.model.stem,
-        model=converted.onnx,
-        recipe=recipe,
-        golden=golden,
-        certificate=_certificate(request, verification, witness, len(samples), converted),
-        source={"file": request.model.name, "sha256": _sha256(request.model), "keras": network.keras_version},
-    )
+    # What travels is the original's own answer: the device compares itself with training, not with us.
+    chosen = choose_golden(expected, request.golden_count)
+    golden = [GoldenSample(samples[i].data, expected[i]) for i in chosen]
+    if request.wish.is_plain:
+        offer = plain_offer(converted.onnx, limits.max_abs)
+    else:
+        subject = Subject(
+            file=request.model,
+            onnx=converted.onnx,
+            inputs=inputs,
+            expected=expected,
+            names=names,
+            top_k=request.top_k,
+            tie=limits.max_abs,
+            batch=BATCH,
+            accuracy=lambda outputs: _accuracy(samples, outputs, recipe),
+        )
+        offer = make_offer(subject, singles, replace(request.wish, gate=gate), progress)
+    with room_for(request.output):
+        digest = write_package(
+            request.output,
+            name=request.model.stem,
+            model=offer.models,
+            recipe=recipe,
+            golden=golden,
+            certificate=_certificate(gate, verification, witness, len(samples), converted, offer),
+            source={
+                "file": request.model.name,
+                "sha256": request.origin.sha256(),
+                "keras": network.keras_version,
+            },
+            candidates=offer.candidates,
+            sign=request.sign,
+        )
     return BuildReport(
         package=request.output,
         digest=digest,
@@ -135,13 +184,17 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         golden=len(golden),
         dropped_layers=converted.dropped,
         seconds=time.perf_counter() - started,
+        chosen=offer.candidates[0].name,
+        why=offer.why,
+        candidates=offer.rows,
+        objections=offer.objections,
     )
 
 
 def _check(request: BuildRequest) -> None:
-    if request.reference not in REFERENCES:
+    if request.reference not in witnesses.KINDS:
         raise InvalidInput(
-            f"reference {request.reference!r} is not known", hint=f"one of {', '.join(REFERENCES)}"
+            f"reference {request.reference!r} is not known", hint=f"one of {', '.join(witnesses.KINDS)}"
         )
     if request.golden_count < 1:
         raise InvalidInput("a package needs at least one golden sample", value=request.golden_count)
@@ -155,19 +208,6 @@ def _labels(request: BuildRequest, outputs: int) -> tuple[Label, ...]:
     return fitting(labels, outputs, f"{request.samples.name}/ (no label file given)")
 
 
-def _reference(request: BuildRequest, network: Network, inputs: F32, progress: Progress) -> tuple[F32, str]:
-    """The original's outputs and the name of the witness."""
-    chosen = request.reference
-    if chosen == "auto":
-        chosen = "keras" if keras_runtime.is_installed() else "numpy"
-    progress(f"asking {chosen} for the original's answers")
-    if chosen == "numpy":
-        parts = [reference.predict(network, inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
-        return np.concatenate(parts), "numpy"
-    answer = keras_runtime.predict(request.model, inputs)
-    return answer.outputs, f"keras {answer.version}"
-
-
 def _run(converted: Converted, inputs: F32) -> tuple[F32, F32]:
     session = OnnxSession(converted.onnx)
     singles = [session.run(inputs[i : i + 1]) for i in range(len(inputs))]
@@ -176,27 +216,23 @@ def _run(converted: Converted, inputs: F32) -> tuple[F32, F32]:
 
 
 def _certificate(
-    request: BuildRequest, verification: Verification, witness: str, samples: int, converted: Converted
+    gate: Gate, verification: Verification, witness: str, samples: int, converted: Converted, offer: Offer
 ) -> dict[str, object]:
+    limits = gate.thresholds("fp32")
     return {
         "reference": witness,
         "engine": "onnxruntime fp32",
         "samples": samples,
         "batches": [1, BATCH],
-        "maxAbsDifference": _rounded_up(verification.max_abs_difference),
-        "top1Agreement": verification.top1_agreement,
-        "topKAgreement": verification.topk_agreement,
-        "allowed": {"maxAbsDifference": request.max_abs, "top1Agreement": request.agreement},
+        **compared(verification),
+        "allowed": {
+            "maxAbsDifference": offer.candidates[0].tolerance,
+            "top1Agreement": limits.agreement,
+            "accuracyDrop": gate.accuracy_drop,
+        },
         "droppedLayers": list(converted.dropped),
+        **offer.certificate,
     }
-
-
-def _rounded_up(value: float) -> float:
-    """To one digit: the last bits of a reference differ between machines and say nothing."""
-    if value <= 0 or not math.isfinite(value):
-        return value
-    unit = 10.0 ** math.floor(math.log10(value))
-    return float(f"{math.ceil(value / unit) * unit:.0e}")
 
 
 def _accuracy(samples: list[Sample], outputs: F32, recipe: Recipe) -> float | None:
@@ -205,8 +241,3 @@ def _accuracy(samples: list[Sample], outputs: F32, recipe: Recipe) -> float | No
     if not known:
         return None
     return sum(int(scores(outputs[i], recipe).argmax()) == label for i, label in known) / len(known)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,20 +9,24 @@ from onnx import TensorProto, helper
 
 from skerry.errors import Unsupported
 from skerry.model.fold import fold_batch_norm
-from skerry.model.graph import Network
 from skerry.model.layers.table import DROPPED, EMIT
+from skerry.model.network import Network
 from skerry.model.onnx_writer import IR_VERSION, OPSET, OnnxWriter, Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The ONNX file, the names of its ends, and the layers that were left out because they only train."""
+    """The ONNX file, the names of its ends, and the layers that were left out because they only train.
+
+    ``output`` gives ``outputs`` numbers; ``others`` are the model's further outputs, behind it in the file.
+    """
 
     onnx: bytes
     input: str
     output: str
     outputs: int
     dropped: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def convert(network: Network) -> Converted:
@@ -30,6 +34,9 @@ def convert(network: Network) -> Converted:
 
     Same network, same bytes. Unsupported names the first layer or option without a rule.
     """
+    if network.onnx is not None:
+        size = int(network.nodes[-1].config["units"])
+        return Converted(network.onnx, network.input, network.output, size, (), network.others)
     check_layers(network)
     folded = fold_batch_norm(network)
     out = OnnxWriter()
@@ -44,16 +51,19 @@ def convert(network: Network) -> Converted:
             continue
         out.enter(node.name)
         values[node.name] = EMIT[node.kind](out, node, inputs)
-    result = values[folded.output]
-    if len(result.shape) != 1:
-        raise Unsupported(
-            f"the model's output has shape {result.shape}, not one number per class",
-            hint="classifiers end in Dense or GlobalAveragePooling2D",
-            shape=result.shape,
-        )
-    output = _named(out, result, network.output)
+    results = []
+    for wanted, name in zip((folded.output, *folded.others), (network.output, *network.others), strict=True):
+        result = values[wanted]
+        if len(result.shape) != 1:
+            raise Unsupported(
+                f"the model's output {name!r} has shape {result.shape}, not one number per class",
+                hint="classifiers end in Dense or GlobalAveragePooling2D",
+                shape=result.shape,
+            )
+        results.append((_named(out, result, name), result.shape[0]))
+    others = tuple(name for name, _ in results[1:])
     return Converted(
-        _bytes(network, out, output, result.shape[0]), network.input, output, result.shape[0], tuple(dropped)
+        _bytes(network, out, results), network.input, *results[0], dropped=tuple(dropped), others=others
     )
 
 
@@ -82,12 +92,12 @@ def _named(out: OnnxWriter, result: Tensor, name: str) -> str:
     return final
 
 
-def _bytes(network: Network, out: OnnxWriter, output: str, size: int) -> bytes:
+def _bytes(network: Network, out: OnnxWriter, outputs: list[tuple[str, int]]) -> bytes:
     graph = helper.make_graph(
         out.nodes,
         network.name,
         [helper.make_tensor_value_info(network.input, TensorProto.FLOAT, ["N", *network.shape])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", size])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in outputs],
         out.constants,
     )
     model = helper.make_model(

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skerry.model.graph import Network, Node
 from skerry.model.keras_file import F32
-from skerry.model.layers.arithmetic import batch_statistics
+from skerry.model.layers.normalising import batch_statistics
 from skerry.model.layers.options import activation
+from skerry.model.network import Network, Node
 
 # Which axes of which weight array are the output channels.
 _KERNEL = {"Conv2D": 0, "DepthwiseConv2D": 0, "SeparableConv2D": 1, "Dense": 0}
@@ -24,10 +24,11 @@ def fold_batch_norm(network: Network) -> Network:
     """
     readers = Counter(name for node in network.nodes for name in node.inputs)
     by_name = {node.name: node for node in network.nodes}
+    ends = {network.output, *network.others}
     gone: dict[str, str] = {}
     for node in network.nodes:
         source = by_name.get(node.inputs[0]) if node.kind == "BatchNormalization" else None
-        if source and readers[source.name] == 1 and source.name != network.output and _foldable(source, node):
+        if source and readers[source.name] == 1 and source.name not in ends and _foldable(source, node):
             by_name[source.name] = _folded(source, node)
             gone[node.name] = source.name
     nodes = tuple(
@@ -37,7 +38,8 @@ def fold_batch_norm(network: Network) -> Network:
         for n in network.nodes
         if n.name not in gone
     )
-    return replace(network, nodes=nodes, output=gone.get(network.output, network.output))
+    others = tuple(gone.get(name, name) for name in network.others)
+    return replace(network, nodes=nodes, output=gone.get(network.output, network.output), others=others)
 
 
 def _foldable(source: Node, norm: Node) -> bool:

@@ -7,114 +7,68 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from skerry.errors import InvalidInput, Unsupported
 from skerry.model.keras_file import F32, Json, WeightStore, read_saved
+from skerry.model.network import ForeignLayer, Network, Node, Operand, image_shape, network_of
 
 MODELS = ("Functional", "Sequential")
+# Layers of keras.applications that are not in keras.layers, and are plain enough to be in our table.
+_OF_APPLICATIONS = ("CustomScaleLayer", "LayerScale", "StochasticDepth")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """One application of one layer: ``name`` is unique (nested layers as ``base/conv``, reuse as ``fc#1``).
+def read_network(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    *,
+    weights: Path | None = None,
+    head: str | None = None,
+) -> Network:
+    """The network in the Keras file at ``path``; ``size`` (height, width) settles an open input size.
 
-    ``kind`` is the Keras class, with ``ops.`` before it for operations such as ``x / 127.5``.
-    ``operands`` are names of nodes; operations may have numbers among them.
+    ``weights`` are in a file of their own where ``path`` is JSON. ``head`` names the output that the labels
+    are for where there are several; without it, that is the first. InvalidInput for what is no model or
+    contradicts itself, Unsupported naming the layer for more than one input and for foreign classes.
     """
-
-    name: str
-    kind: str
-    config: Mapping[str, Json]
-    weights: tuple[F32, ...]
-    operands: tuple[str | float, ...]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The nodes this one reads."""
-        return tuple(o for o in self.operands if isinstance(o, str))
-
-    def refuse(self, what: str) -> Unsupported:
-        """The error for an option this build has no rule for."""
-        return Unsupported(
-            f"layer {self.name!r} ({self.kind}): {what} is not known",
-            hint="replace the layer, or open an issue with the model's summary",
-            layer=self.name,
-            kind=self.kind,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Network:
-    """A network with one image input (height, width, channels) and one output, in order of execution."""
-
-    name: str
-    input: str
-    shape: tuple[int, int, int]
-    nodes: tuple[Node, ...]
-    output: str
-    keras_version: str
-    layers: int
-    parameters: int
-
-
-def read_network(path: Path, size: tuple[int, int] | None = None) -> Network:
-    """The network in the ``.keras`` file at ``path``; ``size`` (height, width) settles an open input size.
-
-    InvalidInput for what is no model or contradicts itself, Unsupported naming the layer for more than
-    one input or output and for classes that are not Keras' own.
-    """
-    saved = read_saved(path)
+    saved = read_saved(path, weights)
     flattener = _Flattener(saved.weights)
     try:
         outputs = flattener.inline(saved.config, "", "", None)
-    except (KeyError, IndexError, TypeError, AttributeError) as exc:
+        names = _output_names(saved.config, outputs)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
         raise InvalidInput(
-            f"config.json in {path.name} does not describe a Keras 3 model: {exc!r}", path=str(path)
+            f"the config in {path.name} does not describe a Keras model: {exc!r}", path=str(path)
         ) from exc
-    if len(flattener.inputs) != 1 or len(outputs) != 1:
+    if len(flattener.inputs) != 1:
         raise Unsupported(
-            f"{path.name} has {len(flattener.inputs)} inputs and {len(outputs)} outputs, not one of each",
+            f"{path.name} has {len(flattener.inputs)} inputs, not one",
+            hint="build a model that takes one image",
             inputs=[name for name, _ in flattener.inputs],
-            outputs=outputs,
         )
     name, shape = flattener.inputs[0]
-    nodes = tuple(_needed(flattener.nodes, outputs[0]))
-    return Network(
-        name=str(saved.config.get("config", {}).get("name", path.stem)),
-        input=name,
-        shape=_image_shape(name, shape, size),
-        nodes=nodes,
-        output=outputs[0],
+    config = saved.config.get("config", {})
+    return network_of(
+        flattener.nodes,
+        name=str(config.get("name", path.stem)),
+        input_name=name,
+        shape=image_shape(name, shape, size),
+        outputs=dict(zip(names, outputs, strict=True)),
+        head=head,
         keras_version=saved.keras_version,
-        layers=len({node.name.partition("#")[0] for node in nodes}),
         parameters=sum(array.size for arrays in flattener.used.values() for array in arrays),
     )
 
 
-def _image_shape(name: str, shape: Sequence[Json], size: tuple[int, int] | None) -> tuple[int, int, int]:
-    if len(shape) != 4:
-        raise Unsupported(
-            f"input {name!r} has shape {list(shape)}; images are [batch, height, width, channels]"
-        )
-    height, width, channels = shape[1:]
-    if size is not None:
-        if (height or size[0], width or size[1]) != size:
-            raise InvalidInput(f"input {name!r} is {height} x {width}, not {size[0]} x {size[1]}", value=size)
-        height, width = size
-    if not (isinstance(height, int) and isinstance(width, int) and isinstance(channels, int)):
-        raise InvalidInput(
-            f"input {name!r} has an open size {list(shape)}", hint="name the size to build for"
-        )
-    return height, width, channels
-
-
-def _needed(nodes: Sequence[Node], output: str) -> list[Node]:
-    wanted = {output}
-    kept = []
-    for node in reversed(nodes):
-        if node.name in wanted:
-            kept.append(node)
-            wanted.update(node.inputs)
-    return kept[::-1]
+def _output_names(model: Mapping[str, Json], outputs: Sequence[str]) -> list[str]:
+    """What the outputs are called: by key where the model gives a dict, else by the layer."""
+    ends = model["config"].get("output_layers") if model["class_name"] == "Functional" else None
+    if isinstance(ends, Mapping):
+        return [str(key) for key in ends]
+    if ends is None:
+        return list(outputs)
+    names = [name for name, _, _ in _history(ends)]
+    return names if len(set(names)) == len(names) else list(outputs)
 
 
 @dataclass
@@ -207,6 +161,9 @@ class _Scope:
 
     def _try(self, layer: Mapping[str, Json], key: tuple[str, int]) -> bool:
         call = layer["inbound_nodes"][key[1]]
+        if layer["class_name"] == "GetItem":
+            layer = {**layer, "config": {**layer["config"], "key": call["args"][1]}}
+            call = {"args": call["args"][:1], "kwargs": {}}
         operands = _operands(call, str(layer["name"]))
         if any(isinstance(o, tuple) and o[:2] not in self.results for o in operands):
             return False
@@ -214,7 +171,7 @@ class _Scope:
         self.results[key] = self._apply(layer, key[1], values)
         return True
 
-    def _apply(self, layer: Mapping[str, Json], index: int, operands: Sequence[str | float]) -> list[str]:
+    def _apply(self, layer: Mapping[str, Json], index: int, operands: Sequence[Operand]) -> list[str]:
         config = layer["config"]
         name = self.prefix + str(config["name"])
         kind = _class(layer, name)
@@ -246,21 +203,25 @@ class _Scope:
 def _class(layer: Mapping[str, Json], name: str) -> str:
     """The class of a layer, with ``ops.`` for operations; Unsupported when it is not Keras' own."""
     kind, module = str(layer.get("class_name")), str(layer.get("module") or "keras")
-    if module.split(".")[0] != "keras":
-        raise Unsupported(
-            f"layer {name!r} is a {kind} of {module}, not one of Keras' own",
-            hint="its behaviour is code that is not in the file; use Keras layers",
-            layer=name,
-            kind=kind,
-        )
     if kind == "Lambda":
-        raise Unsupported(
+        raise ForeignLayer(
             f"layer {name!r} is a Lambda: it is code, and code in model files is not run",
-            hint="use a Keras layer such as Rescaling or Activation",
+            hint="use a Keras layer such as Rescaling or Activation, or run it in Keras with --trust",
             layer=name,
             kind=kind,
         )
-    return f"ops.{kind}" if module.startswith("keras.src.ops") else kind
+    if module.split(".")[0] not in ("keras", "keras2") and kind not in _OF_APPLICATIONS:
+        raise ForeignLayer(
+            f"layer {name!r} is a {kind} of {module}, not one of Keras' own",
+            hint="its behaviour is code that is not in the file; name it: --custom module:name",
+            layer=name,
+            kind=kind,
+        )
+    if module.startswith("keras.src.ops"):
+        return f"ops.{kind}"
+    # Keras 3 writes no modules into .h5 files; only layers have a dtype in their config.
+    bare = "module" not in layer and kind not in MODELS and "dtype" not in layer.get("config", {})
+    return f"ops.{kind}" if bare and kind != "InputLayer" else kind
 
 
 def _refuse_precision(name: str, config: Mapping[str, Json]) -> None:
@@ -284,25 +245,36 @@ def _history(references: Json) -> list[tuple[str, int, int]]:
     return [item for value in references for item in _history(value)]
 
 
-def _operands(call: Mapping[str, Json], name: str) -> list[tuple[str, int, int] | float]:
-    found: list[tuple[str, int, int] | float] = []
+def _operands(call: Mapping[str, Json], name: str) -> list[tuple[str, int, int] | float | F32]:
+    found: list[tuple[str, int, int] | float | F32] = []
 
     def walk(value: Json) -> None:
-        if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__":
+        kind = value.get("class_name") if isinstance(value, Mapping) else None
+        if kind == "__keras_tensor__":
             found.extend(_history(value["config"]["keras_history"]))
+        elif kind in ("__numpy__", "__tensor__"):
+            found.append(np.asarray(value["config"]["value"], np.float32))
         elif isinstance(value, list | tuple):
             for item in value:
                 walk(item)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found.append(float(value))
         elif value is not None:
-            raise Unsupported(f"layer {name!r} is called with {value!r}, which is not known", layer=name)
+            raise Unsupported(
+                f"layer {name!r} is called with {value!r}, which is not known",
+                hint="give it tensors and numbers only",
+                layer=name,
+            )
 
     walk(call["args"])
     if any(
         isinstance(v, Mapping) and v.get("class_name") == "__keras_tensor__" for v in call["kwargs"].values()
     ):
-        raise Unsupported(f"layer {name!r} takes a tensor by keyword, which is not known", layer=name)
+        raise Unsupported(
+            f"layer {name!r} takes a tensor by keyword, which is not known",
+            hint="give it as the first argument",
+            layer=name,
+        )
     return found
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import skerry
+from skerry.errors import Unsupported
 from skerry.oci.debian.mirror import Mirror, find_mirror
 from skerry.oci.download import Progress
 from skerry.oci.image import Healthcheck, RunConfig
@@ -14,6 +15,7 @@ from skerry.oci.python_image import ENVIRONMENT, PYTHON, BuiltImage, Content, bu
 from skerry.oci.sources import source_entries
 from skerry.oci.wheels import BASIC_WHEELS, SITE, WheelGroup
 from skerry.package.manifest import Package
+from skerry.package.trust import TRUSTED_KEYS, public_key_text, read_public_keys
 
 ModuleImage = BuiltImage
 
@@ -28,6 +30,9 @@ ENGINE = WheelGroup(
     drop=r"onnxruntime/capi/libonnxruntime\.so.*"
     r"|onnxruntime/(?:transformers|quantization|tools|datasets|backend)/.*",
 )
+# Only where a key is trusted: the module then serves nothing that the key's owner has not signed.
+SIGNING = WheelGroup("cryptography", ("cryptography", "cffi", "pycparser"))
+TRUSTED = "opt/skerry/trusted.pub"
 HEALTHCHECK = Healthcheck(("CMD", PYTHON, "-m", "skerry.serve.healthcheck"))
 
 
@@ -41,29 +46,44 @@ def build_module_image(
     progress: Progress,
     architecture: str | None = None,
     mirror: Mirror | None = None,
+    trusted_key: Path | None = None,
 ) -> ModuleImage:
     """The image ``name:tag`` that serves the model package, as a layout at ``<output>/<name>/<tag>``.
 
-    The package is verified first (``Damaged``). A new model changes the topmost layer only.
+    The package is verified first (``Damaged``). A new model changes the topmost layer only. With a
+    ``trusted_key`` (a public key file) the module serves only what that key signed, and so must this package
+    be (``NotAllowed``).
     """
-    digest = Package.open(package).digest
+    trusted = None if trusted_key is None else read_public_keys(trusted_key)
+    found = Package.open(package, trusted_keys=trusted)
+    if found.model_path.suffix != ".onnx":
+        raise Unsupported(
+            f"the image serves ONNX files, the package's choice is {found.chosen.name}",
+            hint="build the package with --engine onnxruntime",
+        )
+    trust = {} if trusted is None else {TRUSTED_KEYS: f"/{TRUSTED}"}
     run = RunConfig(
         entrypoint=(PYTHON, "-m", "skerry.serve.main"),
         # onnxruntime from 1.29 on reports telemetry; ours is older, and stays quiet should it be replaced.
-        env={**ENVIRONMENT, "ORT_DISABLE_TELEMETRY": "1", "SKERRY_MODEL_DIR": f"/{MODEL_DIRECTORY}"},
+        env={**ENVIRONMENT, "ORT_DISABLE_TELEMETRY": "1", "SKERRY_MODEL_DIR": f"/{MODEL_DIRECTORY}", **trust},
         exposed_ports=(f"{PORT}/tcp",),
         labels={
             "org.opencontainers.image.title": name,
             "org.opencontainers.image.version": tag,
             "org.opencontainers.image.description": "Skerry CNN module",
-            "io.skerry.model.digest": digest,
+            "io.skerry.model.digest": found.digest,
         },
         healthcheck=HEALTHCHECK,
     )
     sources = source_entries(Path(skerry.__file__).parent, PARTS, SITE)
-    contents = (Content("skerry: serve", tuple(sources)), Content("model", model_files(package)))
+    contents = [Content("skerry: serve", tuple(sources)), Content("model", model_files(package))]
+    wheels = [BASIC_WHEELS, ENGINE]
+    if trusted is not None:
+        keys = "".join(public_key_text(key) for key in trusted).encode()
+        contents.insert(1, Content("trusted keys", (File(TRUSTED, keys),)))
+        wheels.append(SIGNING)
     return build_python_image(
-        (BASIC_WHEELS, ENGINE),
+        wheels,
         contents,
         run,
         name=name,

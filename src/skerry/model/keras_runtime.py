@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skerry.errors import InvalidInput, TimedOut, Unavailable
 from skerry.model.keras_file import F32
+from skerry.model.origin import Origin
 
 CHILD = Path(__file__).with_name("keras_child.py")
 NOT_INSTALLED = 3
@@ -35,15 +41,45 @@ def is_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("keras", "tensorflow"))
 
 
-def predict(model: Path, batch: F32, python: str | None = None, timeout_s: float = TIMEOUT_S) -> KerasAnswer:
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A model's inference graph, as TensorFlow traced it: a JSON document, its constants by tensor name."""
+
+    document: Mapping[str, Any]
+    constants: Mapping[str, NDArray[Any]]
+    version: str
+
+
+def predict(
+    model: Path | Origin, batch: F32, python: str | None = None, timeout_s: float = TIMEOUT_S
+) -> KerasAnswer:
     """Run ``batch`` [n, height, width, channels] through the model with the Keras of ``python``.
 
     Unavailable when Keras is not installed there, InvalidInput when it cannot load or run the model.
     """
+    origin = model if isinstance(model, Origin) else Origin(model)
+    with _asked(origin, "predict", batch, python, timeout_s) as answer:
+        return KerasAnswer(answer["y"].astype(np.float32), str(answer["version"]))
+
+
+def trace(origin: Origin, python: str | None = None, timeout_s: float = TIMEOUT_S) -> Graph:
+    """What the model does when it predicts (``training=False``), as a graph; errors as of ``predict``."""
+    with _asked(origin, "trace", np.zeros(0, np.float32), python, timeout_s) as answer:
+        document = json.loads(str(answer["graph"]))
+        constants = {name: answer[f"c{i}"] for i, name in enumerate(document["constants"])}
+        return Graph(document, constants, str(answer["version"]))
+
+
+@contextmanager
+def _asked(
+    origin: Origin, task: str, batch: F32, python: str | None, timeout_s: float
+) -> Iterator[Mapping[str, Any]]:
+    name = origin.model.name
     with tempfile.TemporaryDirectory(prefix="skerry-keras-") as scratch:
-        inputs, outputs = Path(scratch, "in.npz"), Path(scratch, "out.npz")
+        job, inputs, outputs = Path(scratch, "job.json"), Path(scratch, "in.npz"), Path(scratch, "out.npz")
+        job.write_text(json.dumps(origin.job(task)))
         np.savez(inputs, x=batch)
-        command = [python or sys.executable, "-P", str(CHILD), str(model), str(inputs), str(outputs)]
+        command = [python or sys.executable, "-P", str(CHILD), str(job), str(inputs), str(outputs)]
         try:
             done = subprocess.run(
                 command, check=False, capture_output=True, text=True, timeout=timeout_s, env=_environment()
@@ -51,13 +87,17 @@ def predict(model: Path, batch: F32, python: str | None = None, timeout_s: float
         except FileNotFoundError as exc:
             raise Unavailable(f"there is no Python at {python}", hint=HINT) from exc
         except subprocess.TimeoutExpired as exc:
-            raise TimedOut(f"Keras did not finish {model.name} in {timeout_s:.0f} s") from exc
+            raise TimedOut(f"Keras did not finish {name} in {timeout_s:.0f} s") from exc
         if done.returncode == NOT_INSTALLED:
             raise Unavailable(f"Keras is not installed: {_last_line(done.stderr)}", hint=HINT)
         if done.returncode != 0:
-            raise InvalidInput(f"Keras cannot run {model.name}: {_last_line(done.stderr)}", path=str(model))
+            raise InvalidInput(
+                f"Keras cannot run {name}: {_last_line(done.stderr)}",
+                hint="load it in Python with keras.saving.load_model to see more",
+                path=str(origin.model),
+            )
         with np.load(outputs) as answer:
-            return KerasAnswer(answer["y"].astype(np.float32), str(answer["version"]))
+            yield answer
 
 
 def _environment() -> dict[str, str]:

@@ -11,21 +11,20 @@ from functools import reduce
 
 import numpy as np
 
-from skerry.model.graph import Node
 from skerry.model.keras_file import F32
-from skerry.model.layers.arithmetic import (
-    NORMALIZATION_EPSILON,
+from skerry.model.layers.arithmetic import NORMALIZATION_EPSILON, statistics
+from skerry.model.layers.convolution import transposed_sides
+from skerry.model.layers.normalising import (
+    UNIT_EPSILON,
     batch_statistics,
+    group_count,
     layer_statistics,
-    statistics,
+    unit_axes,
 )
 from skerry.model.layers.options import Pair, activation, pair, sides, weights, window
-
-Rule = Callable[[Node, Sequence[F32]], F32]
-
-
-def _erf(x: F32) -> F32:
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x.astype(np.float64)), np.float32)
+from skerry.model.network import Node
+from skerry.model.numpy_operations import OPERATIONS, Rule, erf
+from skerry.model.numpy_resampling import centre_crop, resizing, up_sampling
 
 
 def _softmax(x: F32, axis: int = -1) -> F32:
@@ -54,7 +53,7 @@ def _selu(x: F32) -> F32:
 
 
 def _gelu(x: F32) -> F32:
-    return np.float32(0.5) * x * (1 + _erf(x * np.float32(math.sqrt(0.5))))
+    return np.float32(0.5) * x * (1 + erf(x * np.float32(math.sqrt(0.5))))
 
 
 def _gelu_tanh(x: F32) -> F32:
@@ -82,6 +81,12 @@ FUNCTIONS: Mapping[str, Callable[[F32], F32]] = {
     "hard_swish": lambda x: x * _hard_sigmoid(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "gelu": _gelu,
+    "celu": _elu,
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "log_sigmoid": lambda x: -_softplus(-x),
+    "log_softmax": lambda x: np.log(_softmax(x)),
+    "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / np.float32(2),
+    "keras2_hard_sigmoid": lambda x: np.clip(x * np.float32(0.2) + np.float32(0.5), 0, 1),
 }
 
 
@@ -209,11 +214,6 @@ def _cropping(node: Node, inputs: Sequence[F32]) -> F32:
     return inputs[0][:, top : inputs[0].shape[1] - bottom, left : inputs[0].shape[2] - right]
 
 
-def _up_sampling(node: Node, inputs: Sequence[F32]) -> F32:
-    rows, columns = pair(node, "size", 2)
-    return inputs[0].repeat(rows, 1).repeat(columns, 2)
-
-
 def _relu(node: Node, inputs: Sequence[F32]) -> F32:
     x = inputs[0]
     highest = node.config.get("max_value")
@@ -233,24 +233,51 @@ def _prelu(node: Node, inputs: Sequence[F32]) -> F32:
     return np.where(inputs[0] > 0, inputs[0], slope * inputs[0])
 
 
-def _operation(rule: Callable[[F32, F32], F32]) -> Rule:
-    def run(node: Node, inputs: Sequence[F32]) -> F32:
-        arrays = iter(inputs)
-        first, second = (
-            next(arrays) if isinstance(o, str) else np.asarray(o, np.float32) for o in node.operands
-        )
-        return rule(first, second)
+def _conv2d_transpose(node: Node, inputs: Sequence[F32]) -> F32:
+    x, kernel, strides = inputs[0], node.weights[0], pair(node, "strides")
+    count, rows, columns, _ = x.shape
+    height, width, filters, _ = kernel.shape
+    places = transposed_sides(node, (rows, columns), (height, width))
+    # All that the kernel reaches, and at least what is asked for.
+    tall = max((rows - 1) * strides[0] + height, places[0].before + places[0].size)
+    wide = max((columns - 1) * strides[1] + width, places[1].before + places[1].size)
+    total = np.zeros((count, tall, wide, filters), np.float32)
+    for i in range(height):
+        for j in range(width):
+            reached = total[:, i :: strides[0], j :: strides[1]][:, :rows, :columns]
+            reached += x @ kernel[i, j].T
+    top, left = places[0].before, places[1].before
+    return _activated(node, _biased(node, total[:, top : top + places[0].size, left : left + places[1].size]))
 
-    return run
+
+def _group_normalization(node: Node, inputs: Sequence[F32]) -> F32:
+    x = inputs[0]
+    gamma, beta = layer_statistics(node, x.shape[-1])
+    grouped = x.reshape(*x.shape[:3], group_count(node, x.shape[-1]), -1)
+    axes = (1, 2, 4)
+    deviation = np.sqrt(grouped.var(axes, keepdims=True) + np.float32(node.config["epsilon"]))
+    normal = ((grouped - grouped.mean(axes, keepdims=True)) / deviation).reshape(x.shape)
+    return np.asarray(normal * gamma + beta, np.float32)
+
+
+def _unit_normalization(node: Node, inputs: Sequence[F32]) -> F32:
+    x = inputs[0]
+    length = np.sqrt(np.square(x).sum(tuple(unit_axes(node)), keepdims=True))
+    return np.asarray(x / np.maximum(length, np.float32(UNIT_EPSILON)), np.float32)
 
 
 RULES: Mapping[str, Rule] = {
     "Conv2D": _conv2d,
     "DepthwiseConv2D": _depthwise_conv2d,
     "SeparableConv2D": _separable_conv2d,
+    "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
     "BatchNormalization": _batch_normalization,
     "LayerNormalization": _layer_normalization,
+    "GroupNormalization": _group_normalization,
+    "UnitNormalization": _unit_normalization,
+    "CustomScaleLayer": lambda node, xs: xs[0] + xs[1] * np.float32(node.config["scale"]),
+    "LayerScale": lambda node, xs: xs[0] * weights(node, 1)[0],
     "Normalization": _normalization,
     "Rescaling": _rescaling,
     "Add": lambda node, xs: reduce(np.add, xs),
@@ -264,8 +291,11 @@ RULES: Mapping[str, Rule] = {
     "Reshape": lambda node, xs: xs[0].reshape(len(xs[0]), *node.config["target_shape"]),
     "ZeroPadding2D": _zero_padding,
     "Cropping2D": _cropping,
-    "UpSampling2D": _up_sampling,
-    "Resizing": lambda node, xs: xs[0],
+    "UpSampling2D": up_sampling,
+    "Resizing": resizing,
+    "CenterCrop": centre_crop,
+    "Permute": lambda node, xs: xs[0].transpose(0, *node.config["dims"]),
+    "RepeatVector": lambda node, xs: xs[0][:, None].repeat(node.config["n"], 1),
     "MaxPooling2D": _max_pooling,
     "AveragePooling2D": _average_pooling,
     "GlobalAveragePooling2D": lambda node, xs: xs[0].mean((1, 2), keepdims=bool(node.config.get("keepdims"))),
@@ -276,10 +306,7 @@ RULES: Mapping[str, Rule] = {
     "ELU": lambda node, xs: _elu(xs[0], float(node.config.get("alpha", 1.0))),
     "PReLU": _prelu,
     "Softmax": lambda node, xs: _softmax(xs[0], int(node.config.get("axis", -1))),
-    "ops.Add": _operation(np.add),
-    "ops.Subtract": _operation(np.subtract),
-    "ops.Multiply": _operation(np.multiply),
-    "ops.Divide": _operation(np.divide),
-    "ops.TrueDivide": _operation(np.divide),
+    **OPERATIONS,
+    "ops.Softmax": lambda node, xs: _softmax(xs[0], int(node.config.get("axis", -1))),
     "ops.Gelu": lambda node, xs: (_gelu_tanh if node.config.get("approximate", True) else _gelu)(xs[0]),
 }

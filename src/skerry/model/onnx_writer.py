@@ -60,7 +60,7 @@ class OnnxWriter:
     def constant(self, array: Array, what: str) -> str:
         """A constant tensor, float32 or int64; returns its name."""
         name = self.unique(what)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def whole(self, values: Sequence[int], what: str) -> str:

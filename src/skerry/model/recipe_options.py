@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry.errors import InvalidInput
-from skerry.model.graph import Network
 from skerry.model.layers.options import activation
+from skerry.model.network import Network
 from skerry.package.recipe import (
     METHODS,
     RESIZES,

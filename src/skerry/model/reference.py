@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 
 from skerry.errors import Unsupported
-from skerry.model.graph import Network
 from skerry.model.keras_file import F32
 from skerry.model.layers.table import DROPPED
+from skerry.model.network import Network
 from skerry.model.numpy_layers import RULES
 
 
@@ -18,9 +18,14 @@ def predict(network: Network, batch: F32) -> F32:
 
     Independent of the ONNX conversion: neither its graph nor its folding is used.
     """
+    return predict_all(network, batch)[0]
+
+
+def predict_all(network: Network, batch: F32) -> tuple[F32, ...]:
+    """As ``predict``, with the model's further outputs behind the first."""
     values = {network.input: np.asarray(batch, np.float32)}
     readers = Counter(name for node in network.nodes for name in node.inputs)
-    readers[network.output] += 1
+    readers.update((network.output, *network.others))
     for node in network.nodes:
         inputs = [values[name] for name in node.inputs]
         if node.kind in DROPPED:
@@ -33,4 +38,4 @@ def predict(network: Network, batch: F32) -> F32:
         for name in node.inputs:
             if not readers[name]:
                 values.pop(name, None)  # Large images through deep networks would not fit otherwise.
-    return np.asarray(values[network.output], np.float32)
+    return tuple(np.asarray(values[name], np.float32) for name in (network.output, *network.others))

@@ -65,7 +65,7 @@ class Handler(Protocol):
 
 
 class Link(Stream):
-    """One client; ``context`` is the handler's to set.
+    """One client; ``context`` is the handler's to set, and so is ``handler``: the one asked from then on.
 
     ``valid_until`` (monotonic seconds, None: for ever) is when the link closes as its credentials end.
     """
@@ -88,7 +88,7 @@ class Link(Stream):
         )
         super().__init__(session, clock, limits.write_buffer_bytes_max)
         self._session = session
-        self._handler = handler
+        self.handler = handler
         self._on_made = on_made
         self._on_gone = on_gone
         self._accepted = False
@@ -173,7 +173,7 @@ class Link(Stream):
 
     def _publish(self, event: Received) -> None:
         try:
-            work = self._handler.published(self, event.publish)
+            work = self.handler.published(self, event.publish)
         except SkerryError as exc:
             self._end(str(exc))
             return
@@ -193,7 +193,7 @@ class Link(Stream):
 
     async def _authenticate(self, packet: Connect) -> None:
         try:
-            answer = await self._handler.connected(self, packet)
+            answer = await self.handler.connected(self, packet)
         except SkerryError as exc:
             log.warning("CONNECT of %s from %s failed: %s", packet.client_id, self.peer, exc)
             answer = ConnAck(False, SERVER_UNAVAILABLE)
@@ -219,13 +219,13 @@ class Link(Stream):
             self._succeeded(task)
 
     async def _subscribe(self, packet: Subscribe) -> None:
-        codes = await self._handler.subscribed(self, packet.filters)
+        codes = await self.handler.subscribed(self, packet.filters)
         if self.is_open:
             self._session.grant(packet.packet_id, codes)
             self._soon()
 
     async def _unsubscribe(self, packet: Unsubscribe) -> None:
-        await self._handler.unsubscribed(self, packet.filters)
+        await self.handler.unsubscribed(self, packet.filters)
         if self.is_open:
             self._session.released(packet.packet_id)
             self._soon()
@@ -240,6 +240,6 @@ class Link(Stream):
         if self._accepted:
             self._accepted = False
             log.info("%s left: %s", self._peer_name(), reason)
-            self._handler.disconnected(self, reason, self._will)
+            self.handler.disconnected(self, reason, self._will)
         elif reason:
             log.debug("%s left before it was connected: %s", self._peer_name(), reason)

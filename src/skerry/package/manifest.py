@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skerry.errors import AlreadyExists, Damaged, InvalidInput, NotFound
+from skerry.package.candidate import Candidate, read_candidates
 from skerry.package.document import Reader, canonical_json, parse_json
 from skerry.package.recipe import Recipe, labels_json, parse_labels
+from skerry.package.signature import SIGNATURE, require_signature
 
 SCHEMA = "skerry.package/1"
 MANIFEST, MODEL, RECIPE, LABELS = "manifest.json", "model.onnx", "recipe.json", "labels.json"
 CERTIFICATE, EXPECTED = "certificate.json", "golden/expected.npy"
+# For a package that says nothing: two fp32 engines differ by rounding, some 1e-6.
+TOLERANCE_DEFAULT = 1e-3
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 
 
@@ -35,7 +39,11 @@ class GoldenSample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Package:
-    """A verified package; ``digest`` is the SHA-256 of its manifest, hence of everything in it."""
+    """A verified package; ``digest`` is the SHA-256 of its manifest, hence of everything in it.
+
+    ``candidates`` are the ways to run it that passed the build's checks, the chosen one first; ``model_path``
+    is that one's file. ``signed_by`` is the id of the trusted key that signed it, where one was asked for.
+    """
 
     directory: Path
     manifest: Mapping[str, object]
@@ -44,6 +52,13 @@ class Package:
     golden: list[GoldenSample]
     certificate: Mapping[str, object]
     digest: str
+    candidates: tuple[Candidate, ...]
+    signed_by: str | None = None
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that the build chose."""
+        return self.candidates[0]
 
     @property
     def name(self) -> str:
@@ -51,10 +66,11 @@ class Package:
         return str(self.manifest["name"])
 
     @classmethod
-    def open(cls, directory: Path) -> Package:
+    def open(cls, directory: Path, *, trusted_keys: Sequence[bytes] | None = None) -> Package:
         """The package in ``directory``, every file checked.
 
-        NotFound without a manifest, InvalidInput for a manifest of another kind, Damaged for a file
+        With ``trusted_keys`` (raw Ed25519 public keys) it must be signed by one of them: NotAllowed when it
+        is not. NotFound without a manifest, InvalidInput for a manifest of another kind, Damaged for a file
         that is missing or differs.
         """
         try:
@@ -65,23 +81,33 @@ class Package:
                 hint="make one with: skerry model build",
                 path=str(directory),
             ) from exc
+        signed_by = None
+        if trusted_keys is not None:
+            signed_by = require_signature(raw, _signature(directory), trusted_keys)
         manifest = Reader(parse_json(raw, MANIFEST))
         manifest.choice("schema", (SCHEMA,))
         manifest.text("name")
-        contents = _verified(directory, manifest.child("files"), manifest.items("order"))
+        order = manifest.items("order")
+        contents = _verified(directory, manifest.child("files"), order)
         labels = parse_labels(parse_json(contents[LABELS], LABELS))
         certificate = parse_json(contents[CERTIFICATE], CERTIFICATE)
         document = parse_json(raw, MANIFEST)
         if not isinstance(certificate, dict) or not isinstance(document, dict):
             raise Damaged(f"{CERTIFICATE} is not an object", path=CERTIFICATE)
+        default = Candidate("onnx-fp32", "onnxruntime", "fp32", MODEL, _tolerance(certificate))
+        candidates = read_candidates(manifest, order, default)
+        if candidates[0].file not in contents:
+            raise InvalidInput(f"the manifest names no {MODEL}", path="files", value=[MODEL])
         return cls(
             directory=directory,
             manifest=document,
             recipe=Recipe.from_json(parse_json(contents[RECIPE], RECIPE), labels),
-            model_path=directory / MODEL,
+            model_path=directory / candidates[0].file,
             golden=_golden(contents),
             certificate=certificate,
             digest="sha256:" + hashlib.sha256(raw).hexdigest(),
+            candidates=candidates,
+            signed_by=signed_by,
         )
 
 
@@ -89,20 +115,28 @@ def write_package(
     directory: Path,
     *,
     name: str,
-    model: bytes,
+    model: bytes | Mapping[str, bytes],
     recipe: Recipe,
     golden: Sequence[GoldenSample],
     certificate: Mapping[str, object],
     source: Mapping[str, object] | None = None,
+    candidates: Sequence[Candidate] = (),
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> str:
     """Write the package to ``directory``, all of it or nothing, and return its digest.
 
-    Same arguments, same bytes. A package already there is replaced; AlreadyExists when the folder
-    holds something else.
+    ``model`` is the ONNX file, or the model files by name that ``candidates`` (the chosen one first) run.
+    ``sign`` gives ``signature.json`` for the manifest's bytes. Same arguments, same bytes. A package already
+    there is replaced; AlreadyExists when the folder holds something else.
     """
-    files = _contents(model, recipe, golden, certificate)
+    models = {MODEL: model} if isinstance(model, bytes) else model
+    files = {**models, **_contents(recipe, golden, certificate)}
+    offered: dict[str, object] = {}
+    if candidates:
+        offered = {"chosen": candidates[0].name, "candidates": [c.to_json() for c in candidates]}
     manifest = canonical_json(
         {
+            **offered,
             "schema": SCHEMA,
             "name": name,
             "source": dict(source or {}),
@@ -114,11 +148,12 @@ def write_package(
             },
         }
     )
+    beside = {MANIFEST: manifest} if sign is None else {MANIFEST: manifest, SIGNATURE: sign(manifest)}
     _refuse_other_content(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
         fresh = Path(scratch, "package")
-        for path, data in {**files, MANIFEST: manifest}.items():
+        for path, data in {**files, **beside}.items():
             (fresh / path).parent.mkdir(parents=True, exist_ok=True)
             (fresh / path).write_bytes(data)
         if directory.exists():
@@ -127,12 +162,25 @@ def write_package(
     return "sha256:" + hashlib.sha256(manifest).hexdigest()
 
 
+def _signature(directory: Path) -> bytes | None:
+    path = directory / SIGNATURE
+    return path.read_bytes() if path.is_file() else None
+
+
+def _tolerance(certificate: Mapping[str, object]) -> float:
+    """What the build allowed between its two engines is what it allows between two machines."""
+    allowed = certificate.get("allowed")
+    value = allowed.get("maxAbsDifference") if isinstance(allowed, Mapping) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    return TOLERANCE_DEFAULT
+
+
 def _contents(
-    model: bytes, recipe: Recipe, golden: Sequence[GoldenSample], certificate: Mapping[str, object]
+    recipe: Recipe, golden: Sequence[GoldenSample], certificate: Mapping[str, object]
 ) -> dict[str, bytes]:
     expected = np.zeros((len(golden), recipe.output.size), "<f4")
     files = {
-        MODEL: model,
         RECIPE: canonical_json(recipe.to_json(labels=False)),
         LABELS: canonical_json(labels_json(recipe.output.labels)),
         CERTIFICATE: canonical_json(certificate),
@@ -169,7 +217,7 @@ def _verified(directory: Path, files: Reader, order: Sequence[object]) -> dict[s
         ):
             raise InvalidInput("a package's files lie inside it", path="order", value=path)
         contents[path] = _checked(directory, path, files.child(path).text("sha256"))
-    missing = {MODEL, RECIPE, LABELS, CERTIFICATE, EXPECTED} - set(contents)
+    missing = {RECIPE, LABELS, CERTIFICATE, EXPECTED} - set(contents)
     if missing:
         raise InvalidInput(
             f"the manifest names no {', '.join(sorted(missing))}", path="files", value=sorted(missing)

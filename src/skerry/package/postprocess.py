@@ -50,11 +50,15 @@ def top_k(
 
     Best first; equal scores in label order. ``probabilities`` is the model's output for one image.
     """
-    values = scores(probabilities, recipe)
-    best = np.argsort(-values, kind="stable")[: recipe.output.top_k if k is None else max(k, 0)]
+    return best(scores(probabilities, recipe), recipe, recipe.output.top_k if k is None else k, threshold)
+
+
+def best(values: NDArray[np.float32], recipe: Recipe, k: int, threshold: float = 0.0) -> list[Prediction]:
+    """As ``top_k``, of what ``scores`` gave."""
     labels = recipe.output.labels
+    places = np.argsort(-values, kind="stable")[: max(k, 0)].tolist()
     return [
-        Prediction(labels[i].id, labels[i].name, float(values[i]), int(i))
-        for i in best
-        if values[i] >= threshold
+        Prediction(labels[place].id, labels[place].name, score, place)
+        for place, score in zip(places, values[places].tolist(), strict=True)
+        if score >= threshold
     ]

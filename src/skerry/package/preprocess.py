@@ -31,6 +31,11 @@ def decode(data: bytes, recipe: Recipe) -> Image.Image:
     InvalidInput when it is no image or a broken one, TooLarge above PIXELS_MAX, Unsupported for more
     than 8 bits per channel (Pillow would clip those).
     """
+    return decode_opened(open_image(data), recipe, len(data))
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The image in ``data`` as its header describes it, nothing decoded. Raises as ``decode`` does."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as exc:
@@ -47,7 +52,7 @@ def decode(data: bytes, recipe: Recipe) -> Image.Image:
         )
     if image.mode.startswith(("I", "F")):
         raise Unsupported(f"images of mode {image.mode} (more than 8 bits) are not known", mode=image.mode)
-    return _pixels(image, recipe, len(data))
+    return image
 
 
 # What Pillow's decoders and its EXIF writer raise for truncated or malformed files (found by fuzzing).
@@ -63,13 +68,16 @@ _BROKEN = (
 )
 
 
-def _pixels(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:
+def decode_opened(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:
+    """The rest of ``decode`` after ``open_image``; ``size`` is the file's, for the error."""
     try:
         image.load()
         upright = ImageOps.exif_transpose(image) if recipe.decode.exif_orientation else image
     except _BROKEN as exc:
         raise InvalidInput(f"a broken image: {exc}", bytes=size) from exc
     mode = "L" if recipe.decode.colour == "L" else "RGB"
+    # Training code drops the alpha of a palette as well; Pillow warns of each such image unless told first.
+    upright.info.pop("transparency", None)
     return upright if upright.mode == mode else upright.convert(mode)
 
 

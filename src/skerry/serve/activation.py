@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from skerry.errors import Damaged, PreconditionFailed
+from skerry.errors import PreconditionFailed, SkerryError
 from skerry.package.manifest import GoldenSample, Package
 from skerry.package.postprocess import scores
 from skerry.package.preprocess import prepare
@@ -69,13 +69,20 @@ class Activated:
     golden: GoldenReport
 
 
-def activate(directory: Path, open_predictor: OpenPredictor, *, golden_max: int = GOLDEN_MAX) -> Activated:
+def activate(
+    directory: Path,
+    open_predictor: OpenPredictor,
+    *,
+    golden_max: int = GOLDEN_MAX,
+    trusted_keys: Sequence[bytes] | None = None,
+) -> Activated:
     """Verify the package, load its model, and score up to ``golden_max`` of its golden images.
 
     Blocks; call it in a thread. Raises NotFound, InvalidInput or Damaged for a bad package or model,
-    PreconditionFailed when this device does not give the recorded answers.
+    NotAllowed for one that none of the ``trusted_keys`` signed (where some are given), PreconditionFailed
+    when this device does not give the recorded answers.
     """
-    package = Package.open(directory)
+    package = Package.open(directory, trusted_keys=trusted_keys)
     predictor = open_predictor(package.model_path)
     try:
         report = score_golden(package, predictor, golden_max)
@@ -85,7 +92,7 @@ def activate(directory: Path, open_predictor: OpenPredictor, *, golden_max: int 
                 hint=f"at most {report.tolerance:.2g} is allowed; rebuild the package for this device",
                 golden=report.to_json(),
             )
-    except (Damaged, PreconditionFailed):
+    except SkerryError:
         predictor.close()
         raise
     log.info("activated %s (%s): golden %s", package.name, package.digest, report.to_json())

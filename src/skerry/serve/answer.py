@@ -28,12 +28,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds per stage of one image; ``infer`` is the time of the batch it was in."""
+    """Milliseconds per stage of one image; ``infer`` is the time of the batch it was in.
+
+    ``prepare`` is what the caller waited for: ``decode`` and ``preprocess`` and their queue.
+    """
 
     prepare: float
     queue: float
     infer: float
     total: float
+    decode: float = 0.0
+    preprocess: float = 0.0
+    post: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which images go into the next batch, and how many may wait."""
+"""Which images go into the next batch, and how many may be under way."""
 
 from __future__ import annotations
 
@@ -10,18 +10,11 @@ from skerry.errors import Throttled, TooLarge
 T = TypeVar("T")
 
 
-class Batcher(Generic[T]):
-    """Admits images up to a bound, then groups those that are ready, first come first served.
+class Admission:
+    """A bound on the images under way, from their arrival to their answer."""
 
-    One batch is computed at a time: what becomes ready meanwhile makes the next one, so batches
-    grow with the load and a lone image never waits for company.
-    """
-
-    def __init__(self, *, batch_max: int, admitted_max: int) -> None:
-        self._batch_max = batch_max
+    def __init__(self, admitted_max: int) -> None:
         self._admitted_max = admitted_max
-        self._ready: deque[T] = deque()
-        self._running = False
         self.admitted = 0
 
     def admit(self, count: int) -> None:
@@ -43,8 +36,26 @@ class Batcher(Generic[T]):
         """Images that were admitted are answered, or given up."""
         self.admitted -= count
 
+
+class Batcher(Generic[T]):
+    """Groups the images that are ready, first come first served.
+
+    One batch is computed at a time: what becomes ready meanwhile makes the next one, so batches
+    grow with the load and a lone image never waits for company.
+    """
+
+    def __init__(self, *, batch_max: int) -> None:
+        self._batch_max = batch_max
+        self._ready: deque[T] = deque()
+        self._running = False
+
+    @property
+    def waiting(self) -> int:
+        """How many are ready and not in a batch."""
+        return len(self._ready)
+
     def ready(self, item: T) -> None:
-        """An admitted image is prepared and may be computed."""
+        """A prepared image may be computed."""
         self._ready.append(item)
 
     def next(self) -> list[T]:

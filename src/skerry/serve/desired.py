@@ -24,6 +24,8 @@ class Applied:
 
     settings: Settings
     reported: dict[str, Json]
+    accepted: tuple[str, ...] = ()
+    """The properties that were applied."""
 
 
 def apply_desired(current: Settings, defaults: Settings, patch: Mapping[str, Json], version: int) -> Applied:
@@ -53,6 +55,7 @@ def apply_desired(current: Settings, defaults: Settings, patch: Mapping[str, Jso
             else None
             for name, value in asked.items()
         },
+        () if problems else tuple(asked),
     )
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.errors import InvalidInput
+from skerry.package.trust import trusted_keys
 from skerry.serve.activation import GOLDEN_MAX
-from skerry.serve.scoring import ADMITTED_MAX, DECODE_THREADS
+from skerry.serve.preparation import DECODE_THREADS
+from skerry.serve.scoring import ADMITTED_MAX
+from skerry.serve.update.settings import UpdateSettings, read_update_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,18 @@ class Environment:
     queue_max: int = ADMITTED_MAX
     golden_max: int = GOLDEN_MAX
     log_level: str = "info"
+    compute: str = "auto"
+    """Who runs the model: the event ``loop``, a ``thread``, or ``auto``: whichever a short probe says."""
+    latest_wins: bool = False
+    """Of the images of a named source the newest wins; otherwise a full queue refuses the newest."""
+    http_shared: bool = False
+    """Other processes may serve the same port; the kernel spreads the connections."""
+    driver: Path | None = None
+    """A user's scoring script with ``init()`` and ``run()``, to serve instead of the package's model."""
+    trusted_keys: tuple[bytes, ...] | None = None
+    """Public keys, one of which must have signed the package; None serves unsigned packages too."""
+    update: UpdateSettings | None = None
+    """Where updates of the model are kept; None: the model is always the image's."""
     edge: bool = False
     """Whether a workload API is there, that is, an edge device to be a module of."""
 
@@ -32,6 +47,7 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
 
     Raises InvalidInput naming the variable and its value.
     """
+    keys = trusted_keys(environ)
     return Environment(
         model_dir=Path(environ.get("SKERRY_MODEL_DIR") or "/opt/skerry/model"),
         http_host=environ.get("SKERRY_HTTP_HOST") or "0.0.0.0",
@@ -41,8 +57,22 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
         queue_max=_whole(environ, "SKERRY_QUEUE_MAX", ADMITTED_MAX, 1, 10_000),
         golden_max=_whole(environ, "SKERRY_GOLDEN_MAX", GOLDEN_MAX, 0, 10_000),
         log_level=environ.get("SKERRY_LOG_LEVEL") or "info",
+        compute=_choice(environ, "SKERRY_COMPUTE", ("auto", "loop", "thread")),
+        latest_wins=_choice(environ, "SKERRY_BACKPRESSURE", ("refuse", "latest")) == "latest",
+        http_shared=_choice(environ, "SKERRY_HTTP_SHARED", ("0", "1")) == "1",
+        driver=Path(environ["SKERRY_DRIVER"]) if environ.get("SKERRY_DRIVER") else None,
+        trusted_keys=keys,
+        update=read_update_settings(environ, keys),
         edge=bool(environ.get("IOTEDGE_WORKLOADURI")),
     )
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``; the first unless the variable says."""
+    text = environ.get(name, "").strip() or choices[0]
+    if text not in choices:
+        raise InvalidInput(f"{name}={text[:50]} is none of {', '.join(choices)}", field=name, value=text[:50])
+    return text
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -8,21 +8,37 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import uvloop
 
 from skerry.clock import Clock, SystemClock
-from skerry.errors import Damaged, InvalidInput, NotFound, PreconditionFailed, SkerryError
-from skerry.serve.activation import Activated, activate
-from skerry.serve.backends.onnx import OnnxPredictor
+from skerry.errors import (
+    Damaged,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    PreconditionFailed,
+    SkerryError,
+    StorageFull,
+    Unavailable,
+)
+from skerry.serve.activation import Activated
 from skerry.serve.environment import Environment, read_environment
-from skerry.serve.http_front import http_app
+from skerry.serve.http.listener import HttpListener
+from skerry.serve.loading import computes_in_loop, load
 from skerry.serve.measures import Measures
 from skerry.serve.scoring import Scorer
-from skerry.service.http import HttpServer
+from skerry.serve.surface import http_handler
 from skerry.service.lifecycle import run_until_signal
 from skerry.service.log import configure
+
+if TYPE_CHECKING:
+    from skerry.serve.driver.script import Script
+    from skerry.serve.update.restore import Restored
+    from skerry.serve.update.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +51,13 @@ EXIT_UNAVAILABLE = 69
 GRACEFUL_S = 5.0
 
 
+class Work(Protocol):
+    """What the process does until the event is set."""
+
+    async def __call__(self, stopping: asyncio.Event, *, clock: Clock) -> None:
+        """Serve."""
+
+
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM; 0 then, or a code above after one line on standard error."""
     try:
@@ -42,13 +65,17 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         configure(settings.log_level)
     except InvalidInput as exc:
         return _fail(EXIT_SETTINGS, exc)
+    work: Work
     try:
-        activated = _activate(settings)
-    except (NotFound, InvalidInput, Damaged, PreconditionFailed) as exc:
+        if settings.driver is not None:
+            work = partial(_serve_driver, settings, _load_driver(settings.driver, settings))
+        else:
+            work = _serving(settings, environ)
+    except (NotFound, InvalidInput, Damaged, NotAllowed, PreconditionFailed, Unavailable) as exc:
         return _fail(EXIT_MODEL, exc)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, activated, environ))
+            runner.run(_serve(work))
     except InvalidInput as exc:
         return _fail(EXIT_SETTINGS, exc)
     except SkerryError as exc:
@@ -63,8 +90,12 @@ async def serve(
     stopping: asyncio.Event,
     *,
     clock: Clock,
+    kept: tuple[Shelf, Restored] | None = None,
 ) -> None:
-    """Answer over HTTP, and as a module where there is an edge device, until ``stopping`` is set."""
+    """Answer over HTTP, and as a module where there is an edge device, until ``stopping`` is set.
+
+    ``kept``: where updates of the model are, and what came of restoring ``activated`` from there.
+    """
     measures = Measures()
     async with AsyncExitStack() as stack:
         scorer = Scorer(
@@ -73,44 +104,83 @@ async def serve(
             clock=clock,
             decode_threads=settings.decode_threads,
             admitted_max=settings.queue_max,
+            in_loop=computes_in_loop(settings, activated),
         )
         stack.push_async_callback(scorer.close)
-        server = await HttpServer.start(
-            http_app(scorer, measures),
+        listener = await HttpListener.start(
+            http_handler(scorer, measures, latest=settings.latest_wins),
+            clock=clock,
             host=settings.http_host,
             port=settings.http_port,
-            http="httptools",
-            websockets="none",
+            reuse_port=settings.http_shared,
         )
-        stack.push_async_callback(server.close, GRACEFUL_S)
-        log.info("serving %s on %s:%d", activated.package.digest, settings.http_host, server.port)
+        stack.push_async_callback(listener.close, GRACEFUL_S)
+        log.info(
+            "computing %s: serving %s on %s:%d",
+            *("in the loop" if scorer.in_loop else "on a thread", activated.package.digest),
+            *(settings.http_host, listener.port),
+        )
         if settings.edge:
             # Imported here: a module run without an edge device needs none of the messaging stack.
             from skerry.protocol.workload import module_client_from_environment
             from skerry.serve.module_front import ModuleFront
 
             client = module_client_from_environment(environ, clock)
-            front = ModuleFront(client, scorer, activated.golden, measures, clock=clock)
+            models = None
+            if kept is not None:
+                from skerry.serve.update.assembly import start_updates
+                from skerry.serve.update.twin import ModelTwin
+
+                updates = start_updates(settings, scorer, *kept, clock=clock)
+                stack.push_async_callback(updates.close)
+                models = ModelTwin(updates)
+            front = ModuleFront(client, scorer, activated.golden, measures, clock=clock, models=models)
             await front.start()
             stack.push_async_callback(front.close)
         await stopping.wait()
         log.info("stopping")
 
 
-async def _serve(settings: Environment, activated: Activated, environ: Mapping[str, str]) -> None:
+async def _serve(work: Work) -> None:
     clock = SystemClock()
 
     async def until(stopping: asyncio.Event) -> None:
-        await serve(settings, activated, environ, stopping, clock=clock)
+        await work(stopping, clock=clock)
 
     await run_until_signal(until)
 
 
-def _activate(settings: Environment) -> Activated:
-    def open_predictor(model: Path) -> OnnxPredictor:
-        return OnnxPredictor.open(model, threads=settings.threads)
+def _load_driver(driver: Path, settings: Environment) -> Script:
+    # Imported here: most modules serve a model package and need none of it.
+    from skerry.serve.driver.serving import load_driver
 
-    return activate(settings.model_dir, open_predictor, golden_max=settings.golden_max)
+    return load_driver(driver, settings)
+
+
+async def _serve_driver(
+    settings: Environment, script: Script, stopping: asyncio.Event, *, clock: Clock
+) -> None:
+    from skerry.serve.driver.serving import serve_driver
+
+    await serve_driver(settings, script, stopping, clock=clock, graceful_s=GRACEFUL_S)
+
+
+def _serving(settings: Environment, environ: Mapping[str, str]) -> Work:
+    """Load the model that is to be served. Raises why none can be."""
+    if settings.update is None:
+        return partial(serve, settings, load(settings, settings.model_dir), environ)
+    # Imported here: a module whose model is always its image's needs none of it.
+    from skerry.serve.update.restore import restore
+    from skerry.serve.update.shelf import Shelf
+
+    try:
+        shelf = Shelf(settings.update.state_dir)
+    except (Unavailable, StorageFull) as exc:
+        # Better the image's model than none.
+        log.error("no updates of the model: %s", exc)
+        return partial(serve, settings, load(settings, settings.model_dir), environ)
+    restored = restore(shelf, settings.model_dir, partial(load, settings))
+    return partial(serve, settings, restored.activated, environ, kept=(shelf, restored))
 
 
 def _fail(code: int, error: SkerryError) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from skerry.clock import Clock
 from skerry.contract.message import Message
@@ -13,12 +14,15 @@ from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.errors import InvalidInput, SkerryError, Throttled, Unavailable
 from skerry.protocol.client import DeviceClient
 from skerry.serve.activation import GoldenReport
-from skerry.serve.answer import Scored
+from skerry.serve.answer import Scored, Settings
 from skerry.serve.desired import apply_desired
 from skerry.serve.measures import Measures
 from skerry.serve.module_messages import OUTPUT, answer_message, error_message, images_of_message
 from skerry.serve.protocol import Images, answer_document, image_of_base64
 from skerry.serve.scoring import Scorer
+
+if TYPE_CHECKING:
+    from skerry.serve.update.twin import ModelTwin
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,12 @@ THROTTLED_WAIT_S = 0.02
 
 # Inputs being scored when the module is told to stop get this long to be answered.
 DRAIN_S = 3.0
+
+METHODS = "status, predict, activate, rollback"
+
+# To who asks for another model of a module that has nowhere to keep one.
+NOT_KEPT = 501
+NO_STATE = "this module keeps no models: SKERRY_STATE_DIR is not set or cannot be written"
 
 # Between tries to report what the hub could not take.
 REPORT_RETRY_S = 5.0
@@ -53,6 +63,7 @@ class ModuleFront:
         *,
         clock: Clock,
         drain_s: float = DRAIN_S,
+        models: ModelTwin | None = None,
     ) -> None:
         self.answered = 0
         self.failed = 0
@@ -62,7 +73,8 @@ class ModuleFront:
         self._measures = measures
         self._clock = clock
         self._drain_s = drain_s
-        self._defaults = scorer.settings
+        self._models = models
+        self._asked: set[str] = set()
         self._room = asyncio.Semaphore(INPUTS_MAX)
         self._last = asyncio.Event()
         self._last.set()
@@ -78,6 +90,8 @@ class ModuleFront:
         self._client.on_input = self.on_input
         self._client.on_method = self.on_method
         self._client.on_desired = self.on_desired
+        if self._models is not None:
+            self._models.on_change(self._model_changed)
         await self._client.start()
         self._report(self._identity())
         self._reporting = asyncio.create_task(self._keep_reporting(), name="reported properties")
@@ -126,12 +140,18 @@ class ModuleFront:
             self._inputs.discard(done)
 
     async def on_method(self, request: MethodRequest) -> MethodResponse:
-        """``status`` and ``predict``; errors become 400, 404 or 503 with ``{"message"}``."""
+        """``status``, ``predict``, ``activate``, ``rollback``; an error is a status with ``{"message"}``."""
         name = request.name.lower()
         if name == "status":
             return MethodResponse(200, self.status())
+        if name in ("activate", "rollback"):
+            if self._models is None:
+                return MethodResponse(NOT_KEPT, {"message": NO_STATE})
+            return await (
+                self._models.activate(request.payload) if name == "activate" else self._models.rollback()
+            )
         if name != "predict":
-            return MethodResponse(404, {"message": f"no method {request.name}; there are status, predict"})
+            return MethodResponse(404, {"message": f"no method {request.name}; there are {METHODS}"})
         payload = request.payload if isinstance(request.payload, dict) else {}
         try:
             results = await self._scored({"image": image_of_base64(payload.get("image"), "image")})
@@ -143,11 +163,19 @@ class ModuleFront:
 
     async def on_desired(self, patch: Mapping[str, Json], version: int) -> None:
         """Apply a change of the desired properties and have it acknowledged."""
-        applied = apply_desired(self._scorer.settings, self._defaults, patch, version)
+        applied = apply_desired(self._scorer.settings, self._defaults(), patch, version)
+        for name in applied.accepted:
+            (self._asked.discard if patch[name] is None else self._asked.add)(name)
         if applied.settings != self._scorer.settings:
             log.info("settings: %s", applied.settings)
         self._scorer.settings = applied.settings
         self._report(applied.reported)
+        if self._models is not None:
+            self._models.desired(patch, version)
+        elif patch.get("model") is not None:
+            value = {"package": self._scorer.package.digest}
+            refusal = {"value": value, "ac": NOT_KEPT, "av": version, "ad": NO_STATE}
+            self._report({"model": {**self._identity()["model"], **refusal}})
 
     def status(self) -> dict[str, Json]:
         """What the module is and has done, for the ``status`` method."""
@@ -163,12 +191,24 @@ class ModuleFront:
         }
 
     def _identity(self) -> dict[str, Json]:
-        package = self._scorer.package
+        package, models = self._scorer.package, self._models
+        model = {"name": package.name, "digest": package.digest, "recipe": package.recipe.digest}
+        golden = self._golden if models is None else models.golden
         return {
-            "model": {"name": package.name, "digest": package.digest, "recipe": package.recipe.digest},
+            "model": model if models is None else {**model, **models.acknowledgement()},
             "engine": self._scorer.predictor.engine,
-            "golden": self._golden.to_json(),
+            "golden": golden.to_json(),
+            **({} if models is None else models.reported()),
         }
+
+    def _model_changed(self) -> None:
+        """Report the model; settings that nobody asked for are those of its recipe."""
+        if "topK" not in self._asked:
+            self._scorer.settings = replace(self._scorer.settings, top_k=self._defaults().top_k)
+        self._report(self._identity())
+
+    def _defaults(self) -> Settings:
+        return Settings(top_k=self._scorer.package.recipe.output.top_k)
 
     async def _answer(self, message: Message) -> Message:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import MultipartParseError
@@ -16,11 +18,29 @@ if TYPE_CHECKING:
 PARTS_MAX = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a form; ``filename`` is None for a plain field."""
+
+    name: str
+    filename: str | None
+    content_type: str
+    data: bytes
+
+
 def parse_multipart(body: bytes, content_type: str) -> dict[str, bytes]:
     """The content of each part by its field name, in order; a repeated name gets ``name#2``, ``name#3`` ….
 
     Raises InvalidInput for a malformed body or a part without a name, TooLarge for too many parts.
     """
+    found: dict[str, bytes] = {}
+    for part in parse_parts(body, content_type):
+        found[_unused_name(part.name, found)] = part.data
+    return found
+
+
+def parse_parts(body: bytes, content_type: str) -> list[Part]:
+    """The parts in order. Raises as ``parse_multipart``."""
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise InvalidInput("multipart without a boundary", field="Content-Type")
@@ -40,9 +60,9 @@ class _Parts:
     """Collects what the parser calls out."""
 
     def __init__(self) -> None:
-        self.found: dict[str, bytes] = {}
+        self.found: list[Part] = []
         self.ended = False
-        self._name = ""
+        self._headers: dict[bytes, bytes] = {}
         self._header = b""
         self._value = b""
         self._data: list[bytes] = []
@@ -61,7 +81,7 @@ class _Parts:
     def _begin(self) -> None:
         if len(self.found) >= PARTS_MAX:
             raise TooLarge("too many parts in one request", hint=f"send at most {PARTS_MAX}")
-        self._name, self._data = "", []
+        self._headers, self._data = {}, []
 
     def _on_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -70,22 +90,27 @@ class _Parts:
         self._value += data[start:end]
 
     def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._name = parse_options_header(self._value)[1].get(b"name", b"").decode("utf-8", "replace")
+        self._headers[self._header.lower()] = self._value
         self._header = self._value = b""
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._data.append(data[start:end])
 
     def _part_end(self) -> None:
-        if not self._name:
+        options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if not name:
             raise InvalidInput("a part has no name", field="Content-Disposition")
-        self.found[self._unused_name()] = b"".join(self._data)
+        given = options.get(b"filename")
+        filename = None if given is None else given.decode("utf-8", "replace")
+        kind = self._headers.get(b"content-type", b"").decode("latin-1")
+        self.found.append(Part(name, filename, kind, b"".join(self._data)))
 
     def _end(self) -> None:
         self.ended = True
 
-    def _unused_name(self) -> str:
-        if self._name not in self.found:
-            return self._name
-        return next(name for n in range(2, PARTS_MAX + 2) if (name := f"{self._name}#{n}") not in self.found)
+
+def _unused_name(name: str, found: Mapping[str, bytes]) -> str:
+    if name not in found:
+        return name
+    return next(other for n in range(2, PARTS_MAX + 2) if (other := f"{name}#{n}") not in found)

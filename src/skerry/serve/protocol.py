@@ -18,6 +18,8 @@ Images = dict[str, bytes]
 # The field name of an image that came without one: the one Microsoft's tutorial uses.
 UNNAMED = "image"
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def content_kind(content_type: str) -> str:
     """``multipart``, ``json`` or ``image``; Unsupported for what cannot hold an image.
@@ -117,7 +119,7 @@ def answer_document(results: Mapping[str, Scored]) -> dict[str, Json]:
 
 def encode(document: Json) -> bytes:
     """Compact JSON in UTF-8."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def _loads(text: bytes, field: str) -> Json:

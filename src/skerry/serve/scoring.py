@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -14,31 +12,26 @@ import numpy as np
 from skerry.clock import Clock
 from skerry.errors import SkerryError
 from skerry.package.manifest import Package
-from skerry.package.postprocess import scores, top_k
-from skerry.package.preprocess import prepare
-from skerry.package.recipe import Recipe
+from skerry.package.postprocess import best, scores
 from skerry.serve.answer import Latency, Scored, Settings
-from skerry.serve.batching import Batcher
+from skerry.serve.batching import Admission
+from skerry.serve.inference import Computed
+from skerry.serve.loaded import LoadedModel
 from skerry.serve.predictor import FloatArray, Predictor
-
-# Decoding overlaps with inference; a third thread only competes with the engine on a small device.
-DECODE_THREADS = 2
+from skerry.serve.preparation import DECODE_THREADS, Prepared
 
 # At 100 kB per picture this holds some 6 MB, and at 30 ms each an answer comes within two seconds.
 ADMITTED_MAX = 64
 
-
-@dataclass(slots=True)
-class _Job:
-    array: FloatArray
-    digest: str
-    started: float
-    prepared: float
-    answer: asyncio.Future[tuple[FloatArray, float, float, int]]
+MS = 1000.0
 
 
 class Scorer:
-    """Scores images with one model; made in a running loop, closed with ``close``."""
+    """Scores images with one model; made in a running loop, closed with ``close``.
+
+    ``in_loop``: the event loop itself decodes small images and computes, for nets that take less time
+    than the way to a thread and back (``probe.fits_the_loop``).
+    """
 
     def __init__(
         self,
@@ -49,23 +42,47 @@ class Scorer:
         settings: Settings | None = None,
         decode_threads: int = DECODE_THREADS,
         admitted_max: int = ADMITTED_MAX,
+        in_loop: bool = False,
     ) -> None:
-        self.package = package
-        self.predictor = predictor
+        self.model = LoadedModel(package, predictor, decode_threads=decode_threads, in_loop=in_loop)
         self.settings = settings or Settings(top_k=package.recipe.output.top_k)
         self.scored = 0
         self.refused = 0
         self._clock = clock
-        self._recipe_digest = package.recipe.digest
-        self._decode = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
-        self._infer = ThreadPoolExecutor(1, thread_name_prefix="infer")
-        self._batcher: Batcher[_Job] = Batcher(batch_max=predictor.batch_max, admitted_max=admitted_max)
-        self._computing: set[asyncio.Task[None]] = set()
+        self._decode_threads = decode_threads
+        self._admission = Admission(admitted_max)
+
+    @property
+    def package(self) -> Package:
+        """The package that new requests are scored with."""
+        return self.model.package
+
+    @property
+    def predictor(self) -> Predictor:
+        """Its engine."""
+        return self.model.predictor
 
     @property
     def waiting(self) -> int:
         """Images admitted and not answered yet."""
-        return self._batcher.admitted
+        return self._admission.admitted
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether the event loop computes."""
+        return self.model.inference.in_loop
+
+    def load(self, package: Package, predictor: Predictor, *, in_loop: bool) -> LoadedModel:
+        """Another model, ready for ``switch``; who calls closes it if it comes to nothing."""
+        return LoadedModel(package, predictor, decode_threads=self._decode_threads, in_loop=in_loop)
+
+    def switch(self, model: LoadedModel) -> LoadedModel:
+        """Every request from now on gets ``model``; returns the one before, in which requests may still be.
+
+        Happens between two requests: those under way end with the model they began with.
+        """
+        before, self.model = self.model, model
+        return before
 
     async def score(self, images: Sequence[bytes]) -> list[Scored]:
         """One answer per image, in the order given; all of them or none.
@@ -73,110 +90,126 @@ class Scorer:
         Raises Throttled while too many images wait, and InvalidInput (``fields["index"]`` is the
         image's position) for bytes that are not an image.
         """
-        settings = self.settings
+        model, settings, started = self.model, self.settings, perf_counter()
         self._admit(len(images))
         try:
-            jobs = await asyncio.gather(*(self._prepare(image) for image in images), return_exceptions=True)
-            return await self._compute([_checked(job, index) for index, job in enumerate(jobs)], settings)
+            with model:
+                prepared = await _prepare(model, images)
+                ready = perf_counter()
+                answers = model.inference.submit([each.array for each in prepared])
+                computed = [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
+                return [
+                    self._scored(model, one, result, settings, started, ready)
+                    for one, result in zip(prepared, computed, strict=True)
+                ]
         finally:
-            self._batcher.release(len(images))
+            self._admission.release(len(images))
+
+    async def infer(self, batch: FloatArray, model: LoadedModel | None = None) -> FloatArray:
+        """The model's outputs ``[N, outputs]`` for prepared images ``[N, height, width, channels]``.
+
+        ``model``: the one the caller read shapes and labels from, without an await since.
+        Raises Throttled while too many images wait.
+        """
+        model = model or self.model
+        self._admit(len(batch))
+        try:
+            with model:
+                return await self._rows(model, list(batch))
+        finally:
+            self._admission.release(len(batch))
+
+    async def outputs(self, images: Sequence[bytes], model: LoadedModel | None = None) -> FloatArray:
+        """The model's outputs ``[N, outputs]`` for image files, as ``infer``. Raises as ``score``."""
+        model = model or self.model
+        self._admit(len(images))
+        try:
+            with model:
+                prepared = await _prepare(model, images)
+                return await self._rows(model, [each.array for each in prepared])
+        finally:
+            self._admission.release(len(images))
+
+    async def _rows(self, model: LoadedModel, arrays: Sequence[FloatArray]) -> FloatArray:
+        answers = model.inference.submit(arrays)
+        self.scored += len(arrays)
+        if len(answers) == 1:
+            return (await answers[0]).row[None]
+        return np.stack([each.row for each in await asyncio.gather(*answers)])
 
     async def close(self) -> None:
         """Finish what is being computed, then free the threads and the engine."""
-        while self._computing:
-            await asyncio.wait(self._computing)
-        self._decode.shutdown()
-        self._infer.shutdown()
-        self.predictor.close()
+        await self.model.close()
 
     def _admit(self, count: int) -> None:
         try:
-            self._batcher.admit(count)
+            self._admission.admit(count)
         except SkerryError:
             self.refused += count
             raise
 
-    async def _prepare(self, image: bytes) -> _Job:
-        loop = asyncio.get_running_loop()
-        started = perf_counter()
-        array, digest = await loop.run_in_executor(self._decode, _prepare, image, self.package.recipe)
-        return _Job(array, digest, started, perf_counter(), loop.create_future())
-
-    async def _compute(self, jobs: Sequence[_Job], settings: Settings) -> list[Scored]:
-        for job in jobs:
-            self._batcher.ready(job)
-        self._start_batch()
-        answers = await asyncio.gather(*(job.answer for job in jobs))
-        return [self._scored(job, answer, settings) for job, answer in zip(jobs, answers, strict=True)]
-
-    def _start_batch(self) -> None:
-        batch = self._batcher.next()
-        if batch:
-            task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._computing.add(task)
-            task.add_done_callback(self._computing.discard)
-
-    async def _run(self, batch: list[_Job]) -> None:
-        begun = perf_counter()
-        arrays = [job.array for job in batch]
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self._infer, self._infer_batch, arrays)
-        except SkerryError as exc:
-            for job in batch:
-                if not job.answer.done():
-                    job.answer.set_exception(exc)
-        else:
-            ended = perf_counter()
-            for job, row in zip(batch, found, strict=True):
-                if not job.answer.done():
-                    job.answer.set_result((row, begun, ended, len(batch)))
-        finally:
-            self._batcher.finished()
-            self._start_batch()
-
-    def _infer_batch(self, arrays: list[FloatArray]) -> FloatArray:
-        return self.predictor.infer(np.stack(arrays))
-
-    def _scored(self, job: _Job, answer: tuple[FloatArray, float, float, int], settings: Settings) -> Scored:
-        row, begun, ended, batch = answer
+    def _scored(
+        self,
+        model: LoadedModel,
+        prepared: Prepared,
+        computed: Computed,
+        settings: Settings,
+        started: float,
+        ready: float,
+    ) -> Scored:
         self.scored += 1
-        found = top_k(row, self.package.recipe, settings.top_k, settings.threshold)
-        probabilities = scores(row, self.package.recipe)
+        began = perf_counter()
+        probabilities = scores(computed.row, model.recipe)
+        found = best(probabilities, model.recipe, settings.top_k, settings.threshold)
         digest = "sha256:" + hashlib.sha256(probabilities.astype("<f4").tobytes()).hexdigest()
-        ms = 1000.0
+        margin = _margin(probabilities)
+        ended = perf_counter()
         return Scored(
             predictions=tuple(found),
             probabilities=digest,
-            margin=_margin(probabilities),
-            input=job.digest,
-            model=self.package.digest,
-            recipe=self._recipe_digest,
-            batch=batch,
+            margin=margin,
+            input=prepared.digest,
+            model=model.package.digest,
+            recipe=model.recipe_digest,
+            batch=computed.batch,
             latency=Latency(
-                prepare=(job.prepared - job.started) * ms,
-                queue=(begun - job.prepared) * ms,
-                infer=(ended - begun) * ms,
-                total=(perf_counter() - job.started) * ms,
+                prepare=(ready - started) * MS,
+                queue=(computed.begun - ready) * MS,
+                infer=(computed.ended - computed.begun) * MS,
+                total=(ended - started) * MS,
+                decode=prepared.decode_s * MS,
+                preprocess=prepared.preprocess_s * MS,
+                post=(ended - began) * MS,
             ),
             at=self._clock.now(),
         )
 
 
-def _prepare(image: bytes, recipe: Recipe) -> tuple[FloatArray, str]:
-    array = prepare(image, recipe)
-    return array, "sha256:" + hashlib.sha256(image).hexdigest()
+async def _prepare(model: LoadedModel, images: Sequence[bytes]) -> list[Prepared]:
+    if len(images) == 1:
+        try:
+            prepared = model.preparation.at_once(images[0])
+        except SkerryError as exc:
+            exc.fields["index"] = 0
+            raise
+        if prepared is not None:
+            return [prepared]
+    found = await asyncio.gather(
+        *(model.preparation.prepare(image) for image in images), return_exceptions=True
+    )
+    return [_checked(each, index) for index, each in enumerate(found)]
 
 
-def _checked(job: _Job | BaseException, index: int) -> _Job:
-    if isinstance(job, SkerryError):
-        job.fields["index"] = index
-    if isinstance(job, BaseException):
-        raise job
-    return job
+def _checked(prepared: Prepared | BaseException, index: int) -> Prepared:
+    if isinstance(prepared, SkerryError):
+        prepared.fields["index"] = index
+    if isinstance(prepared, BaseException):
+        raise prepared
+    return prepared
 
 
 def _margin(row: FloatArray) -> float:
     if row.size < 2:
         return 1.0
-    second, best = np.partition(row, -2)[-2:]
-    return float(best - second)
+    second, highest = np.partition(row, -2)[-2:]
+    return float(highest - second)

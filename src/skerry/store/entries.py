@@ -143,9 +143,43 @@ def delete_expired(connection: sqlite3.Connection, now: float, limit: int) -> li
     ).fetchall()
 
 
+def delete_excess(
+    connection: sqlite3.Connection,
+    endpoint: str,
+    messages: int,
+    size: int,
+    priority_min: int | None,
+    limit: int,
+) -> list[tuple[int, int]]:
+    """Delete the oldest of an endpoint until so many messages and bytes are gone; their (sequence, bytes).
+
+    With ``priority_min`` only entries of that number or above (less urgent), the highest number first.
+    """
+    found: list[tuple[int, int]] = []
+    order = "sequence" if priority_min is None else "priority DESC, sequence"
+    # Only one of our two orders is put into the text.
+    for sequence, length in connection.execute(
+        "SELECT sequence, length(headers) + length(body) FROM entry"
+        f" WHERE endpoint = ? AND priority >= ? ORDER BY {order} LIMIT ?",
+        (endpoint, -(2**63) if priority_min is None else priority_min, limit),
+    ):
+        if messages <= 0 and size <= 0:
+            break
+        found.append((sequence, length))
+        messages, size = messages - 1, size - length
+    delete(connection, [sequence for sequence, _ in found])
+    return found
+
+
+def expiring(connection: sqlite3.Connection, before: float) -> dict[str, int]:
+    """How many entries of each endpoint expire before a time (Unix seconds)."""
+    sql = "SELECT endpoint, count(*) FROM entry WHERE expires_at <= ? GROUP BY endpoint"
+    return dict(connection.execute(sql, (before,)).fetchall())
+
+
 def reserve(connection: sqlite3.Connection, next_sequence: int) -> None:
-    """Promise that no sequence from here on has been given out."""
-    connection.execute("UPDATE counter SET next = ?", (next_sequence,))
+    """Promise that no sequence from here on has been given out; dirties a page only when that is new."""
+    connection.execute("UPDATE counter SET next = ? WHERE next < ?", (next_sequence, next_sequence))
 
 
 def first_free(connection: sqlite3.Connection) -> int:

@@ -105,7 +105,7 @@ class Queue:
         """
         if not added:
             return []
-        sizes = [entry.size for entry in added]
+        sizes = [len(entry.headers) + len(entry.body) for entry in added]
         self._reserve_room(len(added), sum(sizes))
         waiter = asyncio.get_running_loop().create_future()
         sequences = range(self._next, self._next + len(added))
@@ -206,6 +206,36 @@ class Queue:
                     dropped[endpoint] += 1
             if len(gone) < EXPIRY_MAX:
                 return dict(dropped)
+
+    async def make_room(
+        self, endpoint: str, messages: int, size: int, *, priority_min: int | None = None
+    ) -> Length:
+        """Drop the oldest entries of an endpoint until so much is free; what was dropped, perhaps less.
+
+        With ``priority_min``: the least urgent first, and none more urgent than that.
+        """
+        dropped = freed = 0
+        while messages > dropped or size > freed:
+            work = partial(
+                entries.delete_excess,
+                endpoint=endpoint,
+                messages=messages - dropped,
+                size=size - freed,
+                priority_min=priority_min,
+                limit=EXPIRY_MAX,
+            )
+            gone = await self._database.write(work)
+            if not gone:
+                break
+            for sequence, length in gone:
+                if sequence not in self._removed:
+                    self._release(endpoint, 1, length)
+                    dropped, freed = dropped + 1, freed + length
+        return Length(dropped, freed)
+
+    async def expiring(self, before: float) -> Mapping[str, int]:
+        """How many messages of each endpoint expire before a time (Unix seconds)."""
+        return await self._database.read(lambda connection: entries.expiring(connection, before))
 
     async def close(self) -> None:
         """Commit what is pending, then close the file."""

@@ -38,3 +38,16 @@ def test_a_wrong_setting_is_named(tmp_path: Path, change: dict[str, Any], field:
     with pytest.raises(InvalidInput) as caught:
         HubSettings(tmp_path, **change)
     assert caught.value.fields["field"] == field
+
+
+def test_amqp_listens_beside_the_standard_mqtt_port_or_where_it_is_told(tmp_path: Path) -> None:
+    def ports(**given: Any) -> tuple[int | None, int | None]:
+        settings = HubSettings(data_dir=tmp_path, **given)
+        return settings.amqp_listens, settings.amqp_plain_listens
+
+    assert ports() == (5671, None)
+    assert ports(mqtt_port=0) == (None, None)
+    assert ports(mqtt_port=0, amqp_port=0, amqp_plain_port=5672) == (0, 5672)
+    assert ports(amqp_port=-1, amqp_plain_port=-1) == (None, None)
+    with pytest.raises(InvalidInput):
+        ports(amqp_port=70_000)

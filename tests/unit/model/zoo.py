@@ -11,125 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SHAPE = (13, 10, 3)
+import numpy as np
+
+from tests.unit.model.zoo_rows import LAYERS, REFUSED, SHAPE, Spec
+
 Make = Callable[[], Any]
-Spec = tuple[str, dict[str, Any]]
-ACTIVATIONS = [
-    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softmax", "sigmoid", "hard_sigmoid"),
-    *("tanh", "softplus", "softsign", "exponential", "silu", "swish", "hard_silu", "mish", "gelu"),
-]
-TRAINING_ONLY: list[Spec] = [
-    ("RandomFlip", {}),
-    ("RandomRotation", {"factor": 0.3}),
-    ("RandomZoom", {"height_factor": 0.3}),
-    ("RandomTranslation", {"height_factor": 0.2, "width_factor": 0.2}),
-    ("RandomContrast", {"factor": 0.5}),
-    ("RandomBrightness", {"factor": 0.5}),
-    ("RandomHue", {"factor": 0.5}),
-    ("RandomSaturation", {"factor": 0.5}),
-    ("RandomColorJitter", {"brightness_factor": 0.5}),
-    ("RandomGrayscale", {"factor": 1.0}),
-    ("RandomPosterization", {"factor": 4}),
-    ("RandomSharpness", {"factor": 0.5}),
-    ("RandomShear", {"x_factor": 0.3}),
-    ("RandomGaussianBlur", {"factor": 1.0}),
-    ("RandomErasing", {}),
-    ("RandomInvert", {"factor": 1.0}),
-    ("RandomPerspective", {}),
-    ("RandomElasticTransform", {}),
-    ("RandomColorDegeneration", {"factor": 0.5}),
-    ("Dropout", {"rate": 0.5}),
-    ("SpatialDropout2D", {"rate": 0.5}),
-    ("GaussianNoise", {"stddev": 0.5}),
-    ("GaussianDropout", {"rate": 0.5}),
-    ("AlphaDropout", {"rate": 0.5}),
-    ("ActivityRegularization", {"l2": 0.1}),
-    ("Identity", {}),
-]
-LAYERS: dict[str, list[Spec]] = {
-    "conv": [("Conv2D", {"filters": 4, "kernel_size": 3})],
-    "conv_same": [("Conv2D", {"filters": 4, "kernel_size": (2, 3), "padding": "same", "use_bias": False})],
-    "conv_stride": [("Conv2D", {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"})],
-    "conv_stride_pair": [("Conv2D", {"filters": 4, "kernel_size": 5, "strides": (2, 3)})],
-    "conv_wide_stride": [("Conv2D", {"filters": 4, "kernel_size": 1, "strides": 3, "padding": "same"})],
-    "conv_dilated": [("Conv2D", {"filters": 4, "kernel_size": 3, "dilation_rate": 2, "padding": "same"})],
-    "conv_groups": [("Conv2D", {"filters": 6, "kernel_size": 3, "groups": 3, "activation": "relu"})],
-    "depthwise": [("DepthwiseConv2D", {"kernel_size": 3})],
-    "depthwise_many": [
-        ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2, "strides": 2, "padding": "same"})
-    ],
-    "separable": [("SeparableConv2D", {"filters": 5, "kernel_size": 3, "padding": "same", "strides": 2})],
-    "separable_many": [
-        ("SeparableConv2D", {"filters": 5, "kernel_size": 3, "depth_multiplier": 2, "use_bias": False})
-    ],
-    "conv_norm": [("Conv2D", {"filters": 4, "kernel_size": 3}), ("BatchNormalization", {})],
-    "depthwise_norm": [
-        ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2, "use_bias": False}),
-        ("BatchNormalization", {"scale": False}),
-        ("ReLU", {"max_value": 6.0}),
-    ],
-    "separable_norm": [
-        ("SeparableConv2D", {"filters": 5, "kernel_size": 3}),
-        ("BatchNormalization", {"center": False, "epsilon": 1e-2}),
-    ],
-    "active_conv_norm": [
-        ("Conv2D", {"filters": 4, "kernel_size": 3, "activation": "relu"}),
-        ("BatchNormalization", {}),
-    ],
-    "dense_norm": [("Flatten", {}), ("Dense", {"units": 5}), ("BatchNormalization", {})],
-    "norm_after_dense_relu": [
-        ("Flatten", {}),
-        ("Dense", {"units": 5, "activation": "relu"}),
-        ("BatchNormalization", {}),
-    ],
-    "norm_first": [("BatchNormalization", {}), ("Conv2D", {"filters": 4, "kernel_size": 1})],
-    "layer_norm": [("LayerNormalization", {})],
-    "layer_norm_flat": [("Flatten", {}), ("LayerNormalization", {"scale": False})],
-    "rescaling": [("Rescaling", {"scale": 1 / 127.5, "offset": -1})],
-    "rescaling_channels": [("Rescaling", {"scale": [0.1, 0.2, 0.3], "offset": [1, 2, 3]})],
-    "normalization_given": [("Normalization", {"mean": [1, 2, 3], "variance": [4, 5, 6]})],
-    "normalization_one": [("Normalization", {"axis": None, "mean": 1.5, "variance": 0.0})],
-    "normalization_inverse": [("Normalization", {"mean": [1, 2, 3], "variance": [4, 5, 6], "invert": True})],
-    "zero_padding": [("ZeroPadding2D", {"padding": ((0, 1), (2, 3))})],
-    "zero_padding_one": [("ZeroPadding2D", {"padding": 2}), ("Conv2D", {"filters": 2, "kernel_size": 3})],
-    "cropping": [("Cropping2D", {"cropping": ((1, 2), (0, 3))})],
-    "up_sampling": [("UpSampling2D", {"size": (2, 3)})],
-    "max_pool": [("MaxPooling2D", {})],
-    "max_pool_same": [("MaxPooling2D", {"pool_size": 3, "strides": 2, "padding": "same"})],
-    "average_pool": [("AveragePooling2D", {"pool_size": (3, 2), "strides": 1})],
-    "average_pool_same": [("AveragePooling2D", {"pool_size": 3, "strides": 2, "padding": "same"})],
-    "global_average": [("GlobalAveragePooling2D", {})],
-    "global_average_kept": [("GlobalAveragePooling2D", {"keepdims": True}), ("Dense", {"units": 4})],
-    "global_max": [("GlobalMaxPooling2D", {})],
-    "global_max_kept": [("GlobalMaxPooling2D", {"keepdims": True})],
-    "reshape": [("Reshape", {"target_shape": (-1, 5)}), ("Dense", {"units": 3})],
-    "reshape_image": [("Reshape", {"target_shape": (10, 13, 3)}), ("MaxPooling2D", {})],
-    "reshape_pixel": [("Flatten", {}), ("Dense", {"units": 4}), ("Reshape", {"target_shape": (1, 1, 4)})],
-    "dense_on_image": [("Dense", {"units": 4, "activation": "tanh", "use_bias": False})],
-    "dense_softmax": [("Flatten", {}), ("Dense", {"units": 6, "activation": "softmax"})],
-    "relu_layer": [("ReLU", {})],
-    "relu_capped_leaking": [("ReLU", {"max_value": 1.5, "negative_slope": 0.2})],
-    "relu_threshold": [("ReLU", {"max_value": 6.0, "negative_slope": 0.1, "threshold": 0.5})],
-    "leaky_relu_layer": [("LeakyReLU", {"negative_slope": 0.15})],
-    "elu_layer": [("ELU", {"alpha": 0.7})],
-    "prelu": [("PReLU", {})],
-    "prelu_shared": [("PReLU", {"shared_axes": [1, 2]})],
-    "softmax_layer": [("Flatten", {}), ("Softmax", {})],
-    "softmax_rows": [("Softmax", {"axis": 1})],
-    "resizing_to_itself": [("Resizing", {"height": 13, "width": 10})],
-    **{f"activation_{name}": [("Activation", {"activation": name})] for name in ACTIVATIONS},
-    **{f"without_{kind}": [("Conv2D", {"filters": 3, "kernel_size": 3}), (kind, options)]
-       for kind, options in TRAINING_ONLY},
-}  # fmt: skip
-REFUSED: dict[str, list[Spec]] = {
-    "Conv2DTranspose": [("Conv2DTranspose", {"filters": 2, "kernel_size": 3})],
-    "GroupNormalization": [("GroupNormalization", {"groups": 1})],
-    "RandomCrop": [("RandomCrop", {"height": 8, "width": 8})],
-    "Resizing": [("Resizing", {"height": 8, "width": 8})],
-    "bilinear": [("UpSampling2D", {"interpolation": "bilinear"})],
-    "axis=1": [("BatchNormalization", {"axis": 1})],
-    "log_softmax": [("Activation", {"activation": "log_softmax"})],
-}
 
 
 def structures(keras: Any) -> dict[str, Make]:
@@ -217,6 +103,34 @@ def structures(keras: Any) -> dict[str, Make]:
         y = keras.ops.gelu(y - 1.0, approximate=True)
         return keras.Model(x, named("Flatten")()(y))
 
+    def two_heads() -> Any:
+        x = image()
+        features = named("GlobalAveragePooling2D")()(named("Conv2D")(4, 3)(x))
+        small, large = named("Dense")(2, name="small"), named("Dense")(5, name="large")
+        return keras.Model(x, {"kind": small(features), "grade": large(features)})
+
+    def functions() -> Any:
+        x, ops = image(), keras.ops
+        y = ops.stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1) + np.ones((1, 1, 1, 3), "float32")
+        y = ops.minimum(ops.maximum(y[:, 1:, ::-2], -3.0), np.array([1, 2, 3], np.float32))
+        y = ops.concatenate([ops.relu(y), ops.relu6(y), ops.silu(y), ops.sigmoid(y), ops.tanh(y)], axis=-1)
+        y = ops.hard_sigmoid(y) * ops.hard_silu(y) + ops.clip(y, -0.5, 0.5) - (-y)
+        spread = ops.sqrt(ops.square(y) + 1.0) + ops.exp(-ops.abs(y)) + ops.log(ops.square(y) + 1.0)
+        spread = spread * ops.rsqrt(ops.square(y) + 0.5) + ops.erf(y) + ops.power(ops.abs(y) + 1.0, 0.3)
+        spread = ops.softmax(spread, axis=-1)
+        parts = [ops.mean(spread, axis=(1, 2)), ops.max(y, axis=[1, 2]), ops.sum(y, axis=[-3, -2])]
+        parts.append(ops.reshape(ops.min(y, axis=1, keepdims=True), (-1, 5 * 15)))
+        parts.append(ops.reshape(ops.transpose(ops.mean(y, axis=3), (0, 2, 1)), (-1, 12 * 5)))
+        return keras.Model(x, ops.concatenate(parts, axis=1))
+
+    def application_layers() -> Any:
+        from keras.src.applications.convnext import LayerScale, StochasticDepth
+        from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+        x = image()
+        y = CustomScaleLayer(0.2)([x, StochasticDepth(0.5)(LayerScale(0.5, 3)(x))])
+        return keras.Model(x, named("Flatten")()(y))
+
     def adapted() -> Any:
         x = image()
         layer = named("Normalization")()
@@ -227,15 +141,13 @@ def structures(keras: Any) -> dict[str, Make]:
     return {
         **{f"merge_{kind}": merging(kind) for kind in merges},
         **{make.__name__: make for make in (gate, joined, nested, model_at_the_end, twins, shared, sequential,
-                                            unnamed_input, several_outputs, operations, adapted)},
+                                            unnamed_input, several_outputs, operations, two_heads, functions,
+                                            application_layers, adapted)},
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(
-            weights=None, input_shape=(96, 96, 3), classes=7
+            weights=None, input_shape=(96, 96, 3), alpha=0.35, classes=7
         ),
         "resnet50": lambda: keras.applications.ResNet50(
             weights=None, input_shape=(64, 64, 3), classes=7, classifier_activation=None
-        ),
-        "efficientnet_b0": lambda: keras.applications.EfficientNetB0(
-            weights=None, input_shape=(64, 64, 3), classes=7
         ),
         "transfer": lambda: transfer(keras),
     }  # fmt: skip
@@ -282,7 +194,12 @@ def refused_structures(keras: Any) -> dict[str, Make]:
         x = keras.Input((None, None, 3))
         return keras.Model(x, keras.layers.GlobalAveragePooling2D()(x))
 
+    def no_images() -> Any:
+        x = keras.Input((20,))
+        return keras.Model(x, keras.layers.Dense(2)(x))
+
     return {
+        "images are": no_images,
         "2 inputs": two_inputs,
         "mixed_float16": half,
         "not one number per class": image_output,
@@ -304,7 +221,6 @@ def row(keras: Any, specs: list[Spec]) -> Any:
 
 def main(folder: Path, others: list[str]) -> None:
     import keras
-    import numpy as np
 
     random = np.random.default_rng(7)
 
@@ -329,7 +245,10 @@ def main(folder: Path, others: list[str]) -> None:
         shape = tuple(side or 32 for side in model.input_shape[1:])
         low, high = (-4, 4) if shape == SHAPE else (0, 255)
         x = random.uniform(low, high, (3, *shape)).astype(np.float32)
-        np.savez(folder / f"{name}.npz", x=x, y=np.asarray(model(x, training=False)))
+        made = model(x, training=False)
+        first, *others = made.values() if isinstance(made, dict) else [made]
+        beside: dict[str, Any] = {f"y{i}": np.asarray(other) for i, other in enumerate(others, 1)}
+        np.savez(folder / f"{name}.npz", x=x, y=np.asarray(first), **beside)
 
     for name, specs in LAYERS.items():
         model = row(keras, specs)

@@ -6,12 +6,10 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from skerry.serve import http_front
 from tests.unit.serve.conftest import Served
 from tests.unit.serve.support import BLUE, GREEN, RED, expected, picture
 
@@ -53,12 +51,9 @@ async def test_a_repeated_field_name_loses_no_image(served: Served) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "image/jpeg", "application/octet-stream", ""])
-@pytest.mark.parametrize("path", ["/score", "/image"])
-async def test_a_raw_image_gets_a_prediction_with_provenance(
-    served: Served, content_type: str, path: str
-) -> None:
+async def test_a_raw_image_gets_a_prediction_with_provenance(served: Served, content_type: str) -> None:
     headers = {"content-type": content_type} if content_type else {}
-    response = await served.http.post(path, content=picture(BLUE), headers=headers)
+    response = await served.http.post("/score", content=picture(BLUE), headers=headers)
     document = response.json()
     assert response.status_code == 200
     assert (document["label"], document["predictions"][0]["id"]) == ("blue", "c2")
@@ -122,22 +117,6 @@ async def test_what_holds_no_image_is_refused_with_a_message(
     response = await served.http.post("/score", content=body, headers={"content-type": content_type})
     assert response.status_code == status
     assert response.json()["message"]
-
-
-async def test_a_body_over_the_bound_is_refused_whether_announced_or_not(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_front, "BODY_BYTES_MAX", 1000)
-    headers = {"content-type": "image/png"}
-    announced = await served.http.post("/score", content=b"x" * 1001, headers=headers)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"x" * 400
-
-    streamed = await served.http.post("/score", content=chunks(), headers=headers)
-    after = await served.http.post("/score", content=picture(RED), headers=headers)
-    assert (announced.status_code, streamed.status_code, after.status_code) == (413, 413, 200)
 
 
 async def test_a_full_queue_answers_503_and_when_to_come_back(served: Served) -> None:

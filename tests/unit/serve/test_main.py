@@ -146,7 +146,8 @@ def test_importing_it_loads_no_other_part_and_no_framework() -> None:
     assert "skerry.serve.scoring" in loaded, found.stderr
     foreign = ("skerry.hub", "skerry.edge", "skerry.oci", "skerry.model", "skerry.sim", "skerry.cli")
     heavy = ("skerry.store", "keras", "tensorflow", "onnx", "h5py", "cryptography", "httpx", "wsproto")
-    for name in (*foreign, *heavy):
+    web = ("starlette", "uvicorn", "anyio", "skerry.service.http", "skerry.serve.driver")
+    for name in (*foreign, *heavy, *web):
         assert not [one for one in loaded if one == name or one.startswith(name + ".")]
 
 
@@ -164,10 +165,34 @@ def test_a_damaged_model_exits_with_one_line(tmp_path: Path) -> None:
     assert "the model does not load" in found.stderr
 
 
-def test_a_bad_setting_exits_naming_the_variable() -> None:
-    found = run(environment(Path("nothing"), SKERRY_HTTP_PORT="http"))
+def test_a_state_folder_that_cannot_be_made_does_not_keep_it_from_serving(tmp_path: Path) -> None:
+    make_package(tmp_path / "model")
+    (tmp_path / "file").write_text("")
+    program = (
+        "import os, sys\nos.environ['SKERRY_STATE_DIR'] = sys.argv[1]\n"
+        "from skerry.serve.main import main\nsys.exit(main())"
+    )
+    with module(tmp_path / "model", "-c", program, str(tmp_path / "file" / "state")) as running:
+        assert post(running.port, picture(BLUE))["label"] == "blue"
+        assert running.stop() == 0
+    assert [line for line in running.lines if "no updates of the model" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SKERRY_HTTP_PORT", "http"), ("SKERRY_COMPUTE", "gpu"), ("SKERRY_BACKPRESSURE", "drop")],
+)
+def test_a_bad_setting_exits_naming_the_variable(name: str, value: str) -> None:
+    found = run(environment(Path("nothing"), **{name: value}))
     assert found.returncode == EXIT_SETTINGS
-    assert "SKERRY_HTTP_PORT" in found.stderr
+    assert name in found.stderr
+
+
+def test_a_driver_that_fails_exits_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("def init(): raise ValueError('no weights')\ndef run(x): pass\n")
+    found = run(environment(tmp_path, SKERRY_DRIVER=str(tmp_path / "score.py")))
+    assert found.returncode == EXIT_MODEL
+    assert "no weights" in found.stderr.splitlines()[-1]
 
 
 def test_a_bad_log_level_exits_naming_it() -> None:

@@ -231,3 +231,16 @@ async def test_it_serves_and_stops_without_an_edge_hub(tmp_path: Path) -> None:
         assert found.predictions[0].label == "red"
         await front.close()
         await scorer.close()
+
+
+async def test_without_a_place_to_keep_models_it_says_so(tmp_path: Path) -> None:
+    async with module(tmp_path) as running:
+        session = await running.hub.listener("methods")
+        for name in ("activate", "rollback"):
+            answer = await session.invoke(MethodRequest(name, {"package": "sha256:" + "0" * 64}))
+            assert answer.status == 501
+            assert "SKERRY_STATE_DIR" in answer.payload["message"]
+        await running.hub.desire({"model": {"package": "sha256:" + "0" * 64}})
+        await running.hub.until(lambda: "ac" in running.hub.reported["model"])
+        model = running.hub.reported["model"]
+        assert (model["ac"], model["value"]) == (501, {"package": running.scorer.package.digest})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CAMERA, CNN = "camera", "cnn"
+CAMERA_IMAGE, CNN_IMAGE = "skerry-demo/camera:1", "skerry-demo/cnn:1"
 # A plant camera's rate, and one that two small cores keep up with.
 FRAMES_PER_SECOND = 25
 

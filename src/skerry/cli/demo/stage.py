@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skerry.cli.demo.manifest import CAMERA_IMAGE, CNN_IMAGE
 from skerry.cli.demo.processes import Process, free_ports, is_free, run_once
 from skerry.clock import Clock
 from skerry.edge.daemon.provisioning import read_settings
 from skerry.edge.engine.choose import choose_engine
 from skerry.edge.engine.docker import DockerEngine
+from skerry.edge.engine.port import Engine
 from skerry.errors import SkerryError
 from skerry.hub.certificates import ca_file
 from skerry.hub.client import ServiceClient
@@ -26,6 +28,7 @@ DEVICE = "demo-device"
 MODULE_MQTT_PORT = 8883
 DOCKER_NETWORK = "skerry-demo"
 DOCKER_PREFIX = "skerry-demo-"
+LOG_LINES_KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,37 @@ class Stage:
         if self.link is not None:
             await self.link.close()
         with contextlib.suppress(SkerryError):
+            await save_module_logs(self.engine, self.place)
             await sweep(self.engine, self.place)
+
+
+async def preload(kind: str, place: Place, images: Sequence[str]) -> None:
+    """Bring images into the engine, from their layouts."""
+    async with _engine(kind, place) as engine:
+        for image in images:
+            await engine.pull(image)
+
+
+async def save_module_logs(kind: str, place: Place) -> None:
+    """Put what the modules said last into the demo's logs, before they are removed."""
+    async with _engine(kind, place) as engine:
+        for module in await engine.observe():
+            lines = [line async for line in engine.logs(module.name, tail=LOG_LINES_KEPT)]
+            state = f"{module.name}: {module.status}, exit code {module.exit_code}\n"
+            (place.logs / f"{module.name}.log").write_bytes(state.encode() + b"\n".join(lines) + b"\n")
 
 
 async def sweep(kind: str, place: Place) -> None:
     """Remove the demo's modules, also those of a run that was killed."""
+    async with _engine(kind, place) as engine:
+        for module in await engine.observe():
+            await engine.remove(module.name)
+        if isinstance(engine, DockerEngine):
+            await engine.forget((CAMERA_IMAGE, CNN_IMAGE))
+
+
+@contextlib.asynccontextmanager
+async def _engine(kind: str, place: Place) -> AsyncIterator[Engine]:
     engine = await choose_engine(
         kind,
         images_dir=place.images,
@@ -164,12 +193,7 @@ async def sweep(kind: str, place: Place) -> None:
         network=DOCKER_NETWORK,
     )
     try:
-        images = set()
-        for module in await engine.observe():
-            images.add(module.image)
-            await engine.remove(module.name)
-        if isinstance(engine, DockerEngine):
-            await engine.forget(images)
+        yield engine
     finally:
         await engine.close()
 

@@ -9,7 +9,7 @@ from typing import Any
 from skerry.edge.agent.restart import settled
 from skerry.edge.agent.state import NEVER, History, Image, Remove, Start, Step, Stop, Tally, Wanted
 from skerry.edge.engine.port import Observed
-from skerry.errors import StorageFull
+from skerry.errors import SkerryError, StorageFull
 from skerry.store.documents import Documents
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,14 @@ class Memory:
         self._owed.add(module)
         await self._save()
 
-    def failed(self, module: str, now: float, reason: str) -> None:
+    def failed(self, module: str, now: float, error: SkerryError) -> None:
         """The module could not be made or started."""
-        self.failures[module] = self.failures.get(module, NEVER).again(now, reason)
+        tally = self.failures.get(module, NEVER)
+        self.failures[module] = tally.again(now, str(error), type(error).__name__)
+
+    def retry_now(self) -> None:
+        """Another deployment: what was refused before may well work now."""
+        self.failures.clear()
 
     def succeeded(self, module: str) -> None:
         self.failures.pop(module, None)

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
-import re
+import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from skerry.clock import Clock
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.edge.agent.agent import Agent
-from skerry.errors import InvalidInput, NotFound, SkerryError
+from skerry.edge.agent.logs import LogFilter, LogRequest, as_bytes, moment, packed, read, rendered
+from skerry.edge.agent.tasks import Tasks
+from skerry.errors import InvalidInput, NotFound, SkerryError, Unsupported
 
 # Microsoft's agent answers 400 above this; a method's answer has to fit into 128 KB.
 LOGS_BYTES_MAX = 127_000
-# Without a tail a chatty module's whole log would be read for an answer that is then refused.
-LINES_MAX = 20_000
-_SPAN = re.compile(r"\s*(\d+)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*", re.IGNORECASE)
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LEVEL = re.compile(r"^<(\d)>")
+URL_CHARS_MAX = 4096
+
+# url, content, content type
+Upload = Callable[[str, bytes, str], Awaitable[None]]
+# since, until (unix seconds), runtime only → a zip archive
+Bundle = Callable[[float | None, float | None, bool], Awaitable[bytes]]
 
 
 class AgentMethods:
     """Answers what is asked of the agent; never raises for what a caller got wrong."""
 
-    def __init__(self, agent: Agent, clock: Clock, *, hub: str, device: str) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        clock: Clock,
+        *,
+        hub: str,
+        device: str,
+        upload: Upload | None = None,
+        bundle: Bundle | None = None,
+    ) -> None:
         self._agent = agent
         self._clock = clock
         self._hub = hub
         self._device = device
+        self._upload = upload
+        self._bundle = bundle
+        self._tasks = Tasks(lambda: str(uuid.uuid4()))
         self._methods: dict[str, tuple[str, Callable[[Any], Awaitable[MethodResponse]]]] = {
             name.lower(): (name, method)
             for name, method in {
                 "ping": self._ping,
                 "RestartModule": self._restart_module,
                 "GetModuleLogs": self._module_logs,
+                "UploadModuleLogs": self._upload_logs,
+                "UploadSupportBundle": self._upload_bundle,
+                "GetTaskStatus": self._task_status,
             }.items()
         }
 
@@ -46,12 +62,17 @@ class AgentMethods:
         if (found := self._methods.get(request.name.lower())) is None:
             names = ", ".join(name for name, _ in self._methods.values())
             return _message(400, f"there is no method {request.name}; there are: {names}")
+        self._agent.metrics.invoked(found[0])
         try:
             return await found[1](request.payload)
         except (InvalidInput, NotFound) as error:
             return _message(400, str(error))
         except SkerryError as error:
             return _message(500, str(error))
+
+    async def close(self) -> None:
+        """End the uploads that are under way."""
+        await self._tasks.close()
 
     async def _ping(self, payload: Any) -> MethodResponse:
         return MethodResponse(200, None)
@@ -64,103 +85,71 @@ class AgentMethods:
         return MethodResponse(200, None)
 
     async def _module_logs(self, payload: Any) -> MethodResponse:
-        items = payload.get("items") if isinstance(payload, dict) else None
-        if isinstance(items, dict):
-            items = [items]
-        if not isinstance(items, list) or not items:
-            raise InvalidInput("GetModuleLogs needs items: [{id, filter}]", path="items")
-        as_json = str(payload.get("contentType", "text")).lower() == "json"
-        zipped = str(payload.get("encoding", "none")).lower() == "gzip"
+        request = LogRequest.parse(payload, self._clock)
         answers = []
-        for item in items:
-            for module in self._matching(item):
-                lines = await self._lines(module, item.get("filter") or {})
-                answers.append(self._answer(module, lines, as_json, zipped))
+        for module, filters in request.matching(sorted(self._agent.modules())):
+            content = await self._content(request, module, filters)
+            answers.append({"id": module, **packed(content, zipped=request.zipped)})
         if (size := len(json.dumps(answers))) > LOGS_BYTES_MAX:
             raise InvalidInput(
                 f"the logs are {size} bytes, more than {LOGS_BYTES_MAX}", hint="use tail, since or gzip"
             )
         return MethodResponse(200, answers)
 
-    def _matching(self, item: Any) -> list[str]:
-        pattern = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(pattern, str):
-            raise InvalidInput("an item of GetModuleLogs needs an id", path="items.id")
-        expression = _expression(pattern, "items.id")
-        return [name for name in sorted(self._agent.modules()) if expression.fullmatch(name)]
+    async def _upload_logs(self, payload: Any) -> MethodResponse:
+        request, url = LogRequest.parse(payload, self._clock), _url(payload)
+        wanted = request.matching(sorted(self._agent.modules()))
+        upload = self._uploader()
 
-    async def _lines(self, module: str, wanted: Any) -> list[str]:
-        if not isinstance(wanted, dict):
-            raise InvalidInput("filter is an object", path="items.filter")
-        tail = wanted.get("tail")
-        if tail is not None and (not isinstance(tail, int) or tail < 0):
-            raise InvalidInput("tail is a number of lines", path="items.filter.tail")
-        level = wanted.get("loglevel")
-        expression = _expression(wanted["regex"], "items.filter.regex") if wanted.get("regex") else None
-        since = moment(wanted.get("since"), self._clock)
-        lines: list[str] = []
-        # A filter by content applies before the tail is taken, so it cannot be left to the engine.
-        engine_tail = tail if expression is None and level is None else LINES_MAX
-        async for raw in self._agent.engine.logs(module, tail=engine_tail or LINES_MAX, since=since):
-            line = raw.decode(errors="replace")
-            if expression is not None and not expression.search(line):
-                continue
-            if level is not None and _log_level(line) != level:
-                continue
-            lines.append(line)
-        return lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]
+        async def work() -> None:
+            # One file for all of them: a plain PUT URL names one.
+            parts = [(name, await self._content(request, name, filters)) for name, filters in wanted]
+            if request.as_json:
+                data = as_bytes([line for _, content in parts for line in content])
+            else:
+                data = b"".join(f"==> {name} <==\n".encode() + as_bytes(content) for name, content in parts)
+            kind = "application/json" if request.as_json else "text/plain"
+            if request.zipped:
+                data, kind = gzip.compress(data), "application/gzip"
+            await upload(url, data, kind)
 
-    def _answer(self, module: str, lines: list[str], as_json: bool, zipped: bool) -> dict[str, Any]:
-        content: Any = "".join(line + "\n" for line in lines)
-        if as_json:
-            content = [
-                {
-                    "iotHub": self._hub,
-                    "device": self._device,
-                    "id": module,
-                    "stream": 1,
-                    "loglevel": _log_level(line),
-                    "text": line,
-                    "timestamp": None,
-                }
-                for line in lines
-            ]
-        if not zipped:
-            return {"id": module, "payload": content}
-        text = json.dumps(content) if as_json else content
-        return {"id": module, "payloadBytes": base64.b64encode(gzip.compress(text.encode())).decode()}
+        return MethodResponse(200, self._tasks.begin(work).to_json())
 
+    async def _upload_bundle(self, payload: Any) -> MethodResponse:
+        url, upload, bundle = _url(payload), self._uploader(), self._bundle
+        if bundle is None:
+            raise Unsupported("this runtime makes no support bundles")
+        since = moment(payload.get("since"), self._clock)
+        until = moment(payload.get("until"), self._clock, "until")
+        runtime_only = bool(payload.get("edgeRuntimeOnly"))
 
-def moment(value: object, clock: Clock) -> float | None:
-    """Unix seconds from ``"10m"``, ``"1 day"``, an ISO time or unix seconds; None for None. InvalidInput."""
-    if value is None:
-        return None
-    text = str(value)
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
-    if (span := _SPAN.fullmatch(text)) is not None:
-        seconds = int(span[1]) * _UNIT_S[span[2][0].lower()]
-        return (clock.now() - timedelta(seconds=seconds)).timestamp()
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput(
-            f"{text!r} is no time", hint='use "10m", "1 day", an ISO time', path="since"
-        ) from error
-    return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+        async def work() -> None:
+            await upload(url, await bundle(since, until, runtime_only), "application/zip")
+
+        return MethodResponse(200, self._tasks.begin(work).to_json())
+
+    async def _task_status(self, payload: Any) -> MethodResponse:
+        correlation_id = payload.get("correlationId") if isinstance(payload, dict) else None
+        if not isinstance(correlation_id, str):
+            raise InvalidInput("GetTaskStatus needs a correlationId", path="correlationId")
+        return MethodResponse(200, self._tasks.of(correlation_id).to_json())
+
+    async def _content(self, request: LogRequest, module: str, filters: LogFilter) -> Any:
+        lines = await read(self._agent.engine, module, filters)
+        return rendered(lines, request, filters, hub=self._hub, device=self._device, module=module)
+
+    def _uploader(self) -> Upload:
+        if self._upload is None:
+            raise Unsupported("this runtime uploads nothing")
+        return self._upload
 
 
-def _expression(pattern: object, path: str) -> re.Pattern[str]:
-    try:
-        return re.compile(str(pattern), re.IGNORECASE)
-    except re.error as error:
-        raise InvalidInput(f"{pattern!r} is no regular expression: {error}", path=path) from error
-
-
-def _log_level(line: str) -> int:
-    """The level of a line that starts with ``<n>``, 6 (informational) otherwise (syslog's numbers)."""
-    found = _LEVEL.match(line)
-    return int(found[1]) if found else 6
+def _url(payload: Any) -> str:
+    """``sasUrl``: any URL that takes a PUT; never repeated in an answer, it holds a signature."""
+    url = payload.get("sasUrl") if isinstance(payload, dict) else None
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")) or len(url) > URL_CHARS_MAX:
+        raise InvalidInput("sasUrl has to be an http(s) URL that takes a PUT", path="sasUrl")
+    return url
 
 
 def _message(status: int, text: str) -> MethodResponse:

@@ -83,6 +83,9 @@ def _make(wanted: Wanted, seen: Observed | None, history: History, now: float) -
     missing = list(_image(wanted, history, now))
     yield from missing
     if missing:
+        if seen is not None and seen.status != "dead":
+            # Until its successor is here the old one is looked after as ever.
+            yield from _keep(wanted, seen, history, now)
         return
     reason = "new" if seen is None else "dead" if seen.spec_digest == wanted.run.digest else "changed"
     if seen is not None:

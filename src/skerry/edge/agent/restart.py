@@ -42,6 +42,9 @@ def restart_due_at(module: Observed, tally: Tally, now: float) -> float:
     """When to restart ``module``, restarted ``tally.count`` times since it was last healthy."""
     if module.status == "running":
         return due_at(tally.at, tally.count - 1, now) if tally.count else now
+    if not tally.count and module.started_at is not None:
+        # It was well until now: what ran for longer than the first wait is back at once (field.md pain 9).
+        return due_at(module.started_at, 0, now)
     return due_at(module.finished_at if module.finished_at is not None else tally.at, tally.count, now)
 
 

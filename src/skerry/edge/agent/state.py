@@ -8,17 +8,29 @@ from dataclasses import dataclass, field
 from skerry.contract.manifest import ModuleSpec
 from skerry.edge.engine.port import RunSpec
 
+# Kinds of errors that say nothing about the deployment: somebody else was away, and may be back soon.
+TRANSIENT = frozenset({"Unavailable", "TimedOut", "Throttled"})
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often something was tried in a row, when last (unix seconds), and how it ended."""
+    """How often something was tried in a row, when last (unix seconds), and how it ended.
+
+    ``kind`` names the kind of error (``NotFound``); empty when it was not one.
+    """
 
     count: int = 0
     at: float = 0.0
     reason: str = ""
+    kind: str = ""
 
-    def again(self, now: float, reason: str) -> Tally:
-        return Tally(self.count + 1, now, reason)
+    def again(self, now: float, reason: str, kind: str = "") -> Tally:
+        return Tally(self.count + 1, now, reason, kind)
+
+    @property
+    def blames(self) -> bool:
+        """Whether it failed for a reason that trying again alone does not cure."""
+        return self.count > 0 and self.kind not in TRANSIENT
 
 
 NEVER = Tally()

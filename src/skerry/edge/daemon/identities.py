@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -38,6 +38,10 @@ class ModuleIdentity:
         return self.primary_key, self.secondary_key
 
 
+# Told what an identity was and is; never None both.
+IdentityListener = Callable[[ModuleIdentity | None, ModuleIdentity | None], None]
+
+
 class IdentityService(Protocol):
     """Module identities at the hub. Raises NotFound, AlreadyExists, Unavailable, NotAuthenticated."""
 
@@ -65,6 +69,9 @@ class Identities:
         self._service = service
         self._known: dict[ModuleId, ModuleIdentity] = {}
         self._changing = asyncio.Lock()
+        self._removing: ModuleId | None = None
+        # Told of each identity that is new (before: None), has new keys, or is gone (after: None).
+        self.listeners: list[IdentityListener] = []
 
     async def load(self) -> None:
         """Read what earlier runs learned; afterwards no network is needed for known modules."""
@@ -98,7 +105,7 @@ class Identities:
 
     async def ensure(self, module: ModuleId) -> ModuleIdentity:
         """The module's identity, made at the hub if there is none yet. Raises what the hub's service does."""
-        if (identity := self._known.get(module)) is not None:
+        if (identity := self._known.get(module)) is not None and module != self._removing:
             return identity
         async with self._changing:
             if (identity := self._known.get(module)) is not None:
@@ -108,15 +115,21 @@ class Identities:
             log.info("module %s has an identity, generation %s", module, identity.generation_id)
             return identity
 
-    async def refresh(self) -> bool:
-        """Take over what changed at the hub (keys, generations, new system modules); whether anything did."""
+    async def refresh(self, wanted: Callable[[ModuleId], bool] = lambda _: True) -> bool:
+        """Take over what changed at the hub (keys, generations, new system modules); whether anything did.
+
+        What was deleted at the hub is made again if ``wanted``, else forgotten here too.
+        """
         async with self._changing:
             listed = {identity.module: identity for identity in await self._service.list()}
             changed = {m: new for m, new in listed.items() if self._known.get(m) not in (None, new)}
             missing = {m: listed[m] for m in _SYSTEM if m in listed and m not in self._known}
-            # Somebody deleted it at the hub; what runs here under its name needs it.
             lost = self._known.keys() - listed.keys()
-            remade = {module: await self._fetch_or_create(module) for module in sorted(lost)}
+            # Somebody deleted it at the hub; what runs here under its name needs it.
+            needed = sorted(module for module in lost if module in _SYSTEM or wanted(module))
+            remade = {module: await self._fetch_or_create(module) for module in needed}
+            for module in sorted(lost - remade.keys()):
+                await self._forget(module)
             for identity in (changed | missing | remade).values():
                 await self._keep(identity)
                 log.info(
@@ -137,13 +150,25 @@ class Identities:
             identity = self._known.get(module)
             if identity is None or module in _SYSTEM or identity.managed_by != MANAGED_BY:
                 return
+            self._removing = module
             try:
-                await self._service.delete(module, "")
-            except NotFound:
-                log.debug("identity of module %s was gone at the hub already", module)
-            await self._documents.delete(module)
-            del self._known[module]
-            log.info("identity of module %s removed", module)
+                if (newer := await self._delete(identity)) is not None:
+                    await self._keep(newer)
+                    return
+            finally:
+                self._removing = None
+            await self._forget(module)
+
+    async def _delete(self, identity: ModuleIdentity) -> ModuleIdentity | None:
+        """Delete it at the hub, where a deployment may have made a newer one by now: that one stays."""
+        try:
+            at_hub = await self._service.get(identity.module)
+            if at_hub.generation_id != identity.generation_id:
+                return at_hub
+            await self._service.delete(identity.module, at_hub.etag)
+        except NotFound:
+            log.debug("identity of module %s was gone at the hub already", identity.module)
+        return None
 
     async def _fetch_or_create(self, module: ModuleId) -> ModuleIdentity:
         try:
@@ -157,7 +182,19 @@ class Identities:
 
     async def _keep(self, identity: ModuleIdentity) -> None:
         await self._documents.put(identity.module, _document(identity))
+        before = self._known.get(identity.module)
         self._known[identity.module] = identity
+        if before is None or (before.generation_id, before.keys) != (identity.generation_id, identity.keys):
+            self._tell(before, identity)
+
+    async def _forget(self, module: ModuleId) -> None:
+        await self._documents.delete(module)
+        self._tell(self._known.pop(module), None)
+        log.info("identity of module %s removed", module)
+
+    def _tell(self, before: ModuleIdentity | None, after: ModuleIdentity | None) -> None:
+        for listener in self.listeners:
+            listener(before, after)
 
 
 _SYSTEM = (ModuleId(AGENT_MODULE), ModuleId(HUB_MODULE))

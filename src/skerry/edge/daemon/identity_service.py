@@ -86,6 +86,10 @@ class HubIdentityService:
     async def delete(self, module: ModuleId, etag: str) -> None:
         await self._call("DELETE", self._path(module), headers={"If-Match": f'"{etag}"' if etag else "*"})
 
+    async def scope(self) -> Any:
+        """The leaf devices of this device, as the hub lists them."""
+        return await self._call("GET", self._device.path + "/modules/$edgeHub/devicesAndModulesInDeviceScope")
+
     async def close(self) -> None:
         await self._client.aclose()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from skerry.clock import Clock
+from skerry.contract.names import ModuleId
 from skerry.edge.daemon.identities import Identities, ensure_system_identities
 from skerry.errors import NotAllowed, NotAuthenticated, SkerryError
 
@@ -19,7 +21,7 @@ REFUSED_HINT = "give it its present connection string with: skerry edge provisio
 
 
 class IdentityWatch:
-    """``changed`` is called when keys or generations are new."""
+    """``changed`` is called when keys or generations are new; ``wanted`` says which modules are deployed."""
 
     def __init__(
         self,
@@ -27,13 +29,20 @@ class IdentityWatch:
         *,
         connected: Callable[[], bool],
         changed: Callable[[], None],
+        wanted: Callable[[ModuleId], bool] = lambda _: True,
         clock: Clock,
     ) -> None:
         self._identities = identities
         self._connected = connected
         self._changed = changed
+        self._wanted = wanted
         self._clock = clock
+        self._asked = asyncio.Event()
         self.last_error: SkerryError | None = None
+
+    def ask(self) -> None:
+        """The hub refused a key of ours: look soon whether there is a newer one."""
+        self._asked.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -41,9 +50,13 @@ class IdentityWatch:
         while True:
             try:
                 await ensure_system_identities(self._identities)
-                if await self._identities.refresh():
+                asked = self._asked.is_set()
+                self._asked.clear()
+                if await self._identities.refresh(self._wanted):
                     self._changed()
-                failures = 0
+                    asked = False
+                # What was refused and did not change here may be refused for long: ask less and less often.
+                failures = failures + 1 if asked else 0
                 self.last_error = None
             except SkerryError as error:
                 failures += 1
@@ -66,8 +79,19 @@ class IdentityWatch:
             return
         waited = 0.0
         while waited < REFRESH_EVERY_S:
-            await self._clock.sleep(RETRY_MAX_S)
+            if await self._asked_within(RETRY_MAX_S):
+                return
             waited += RETRY_MAX_S
             # Cut off from the hub: perhaps because our keys are no longer the right ones.
             if not self._connected():
                 return
+
+    async def _asked_within(self, seconds: float) -> bool:
+        alarm = asyncio.ensure_future(self._clock.sleep(seconds))
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait([alarm, asked], return_when=asyncio.FIRST_COMPLETED)
+            return asked.done()
+        finally:
+            alarm.cancel()
+            asked.cancel()

@@ -25,8 +25,10 @@ _STATUS: Mapping[type[SkerryError], int] = {
     Unsupported: 501,
     Unavailable: 503,
 }
-# name, tail, since (text as the user gave it), follow → lines
-Logs = Callable[[str, int | None, str | None, bool], AsyncIterator[bytes]]
+# name, tail, since, until (text as the user gave it), follow → lines
+Logs = Callable[[str, int | None, str | None, str | None, bool], AsyncIterator[bytes]]
+# since, until, runtime only → a zip archive
+Bundle = Callable[[str | None, str | None, bool], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Runtime:
     logs: Logs
     restart: Callable[[str], Awaitable[None]]
     metrics: Callable[[], bytes]
+    why: Callable[[str], Awaitable[dict[str, Any]]]
+    bundle: Bundle
 
 
 def management_app(runtime: Runtime) -> AsgiApp:
@@ -63,9 +67,19 @@ def management_app(runtime: Runtime) -> AsgiApp:
             request.path_params["name"],
             _tail(query.get("tail")),
             query.get("since"),
-            query.get("follow", "false").lower() == "true",
+            query.get("until"),
+            _is_true(query.get("follow")),
         )
         return await _stream(lines)
+
+    async def why(request: Request) -> Response:
+        return JSONResponse(await runtime.why(request.path_params["name"]))
+
+    async def bundle(request: Request) -> Response:
+        query = request.query_params
+        only = _is_true(query.get("edge_runtime_only"))
+        data = await runtime.bundle(query.get("since"), query.get("until"), only)
+        return Response(data, media_type="application/zip")
 
     async def system_info(request: Request) -> Response:
         return JSONResponse(runtime.system_info())
@@ -81,7 +95,9 @@ def management_app(runtime: Runtime) -> AsgiApp:
         Route("/modules/{name}", module),
         Route("/modules/{name}/restart", restart, methods=["POST"]),
         Route("/modules/{name}/logs", logs),
+        Route("/modules/{name}/why", why),
         Route("/systeminfo", system_info),
+        Route("/systeminfo/supportbundle", bundle),
         Route("/status", status),
         Route("/metrics", metrics),
     ]
@@ -133,6 +149,10 @@ def _details(name: str, module: Mapping[str, Any]) -> dict[str, Any]:
         },
         "restartCount": module.get("restartCount", 0),
     }
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").lower() == "true"
 
 
 def _tail(text: str | None) -> int | None:

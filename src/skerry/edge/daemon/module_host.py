@@ -10,9 +10,9 @@ from pathlib import Path
 
 from skerry.clock import Clock
 from skerry.contract.names import ModuleId
-from skerry.edge.daemon.identities import Identities
+from skerry.edge.daemon.identities import Identities, ModuleIdentity
 from skerry.edge.daemon.workload_api import ModuleList, WorkloadApi
-from skerry.errors import SkerryError
+from skerry.errors import SkerryError, Unavailable
 from skerry.service.certificates import Authority
 from skerry.service.http import HttpServer
 
@@ -51,8 +51,7 @@ class WorkloadHost:
 
     async def open(self, module: ModuleId) -> tuple[str, Path]:
         """The module's generation and socket directory; from the cache when the module is known."""
-        self._leaving.discard(module)
-        identity = await self._identities.ensure(module)
+        identity = await self._identity(module)
         async with self._opening:
             directory = self._directory / module
             if module not in self._servers:
@@ -62,6 +61,21 @@ class WorkloadHost:
                     api.app(), unix_path=directory / SOCKET_FILE, unix_mode=SOCKET_MODE, websockets="none"
                 )
             return identity.generation_id, directory
+
+    def serves(self, module: ModuleId) -> bool:
+        """Whether the module has a place here now."""
+        return module in self._servers
+
+    async def _identity(self, module: ModuleId) -> ModuleIdentity:
+        returning = module in self._leaving
+        self._leaving.discard(module)
+        if returning:
+            # The hub deletes the identities of modules it takes out of a deployment, and makes new ones.
+            try:
+                return await self._identities.renew(module)
+            except Unavailable as error:
+                log.info("module %s returns with the identity it had: %s", module, error)
+        return await self._identities.ensure(module)
 
     async def release(self, module: ModuleId) -> None:
         """Close the module's socket; its identity follows when nothing of it is left to send."""

@@ -26,6 +26,7 @@ async def choose_engine(
     device: str = "",
     prefix: str = "",
     network: str = NETWORK,
+    runtime_fallback: bool = False,
 ) -> Engine:
     """``docker``, ``process``, or ``auto``: Docker where an engine answers, else processes.
 
@@ -36,7 +37,11 @@ async def choose_engine(
     if kind != "process":
         try:
             return await DockerEngine.connect(
-                device=device, images_dir=images_dir, prefix=prefix, network=network
+                device=device,
+                images_dir=images_dir,
+                prefix=prefix,
+                network=network,
+                runtime_fallback=runtime_fallback,
             )
         except Unavailable as error:
             if kind == "docker":

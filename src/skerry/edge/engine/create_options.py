@@ -15,10 +15,6 @@ from skerry.errors import InvalidInput
 
 Json = Any
 
-# What the process engine gives. Everything else in a create-options document is reported.
-PROCESS_KEYS = frozenset({"Env", "Cmd", "Entrypoint", "WorkingDir", "Labels", "ExposedPorts", "HostConfig"})
-PROCESS_HOST_KEYS = frozenset({"Binds", "PortBindings", "LogConfig", "NetworkMode", "ExtraHosts"})
-
 
 @dataclass(frozen=True)
 class Bind:
@@ -82,23 +78,35 @@ def host_config(create_options: Mapping[str, Json]) -> Mapping[str, Json]:
     return value
 
 
-def process_cannot(create_options: Mapping[str, Json]) -> list[str]:
-    """The paths a process without a container engine cannot be given, sorted."""
-    missing = [key for key, value in create_options.items() if key not in PROCESS_KEYS and _asks(value)]
+def mounts(create_options: Mapping[str, Json]) -> list[Bind]:
+    """``HostConfig.Mounts`` of the types bind and volume; a volume's source is its name."""
+    found = []
+    for index, mount in enumerate(host_config(create_options).get("Mounts") or []):
+        path = f"createOptions.HostConfig.Mounts[{index}]"
+        if not isinstance(mount, Mapping) or not str(mount.get("Target", "")).startswith("/"):
+            raise InvalidInput(f"{path} has no absolute Target", path=path, value=str(mount)[:200])
+        if mount.get("Type", "volume") in ("bind", "volume"):
+            found.append(Bind(str(mount.get("Source", "")), mount["Target"], bool(mount.get("ReadOnly"))))
+    return found
+
+
+def scratch(create_options: Mapping[str, Json]) -> list[str]:
+    """The folders that ``Tmpfs`` and ``Mounts`` of type tmpfs ask for."""
     host = host_config(create_options)
-    missing += [
-        f"HostConfig.{key}" for key, value in host.items() if key not in PROCESS_HOST_KEYS and _asks(value)
-    ]
-    if host.get("NetworkMode") not in (None, "", "default", "host"):
-        missing.append("HostConfig.NetworkMode")
-    missing += [
-        f"HostConfig.PortBindings.{port}"
-        for port, bindings in (host.get("PortBindings") or {}).items()
-        if any(
-            str((b or {}).get("HostPort") or port.split("/")[0]) != port.split("/")[0] for b in bindings or []
-        )
-    ]
-    return sorted(missing)
+    typed = [m["Target"] for m in host.get("Mounts") or [] if m.get("Type") == "tmpfs"]
+    return [*(host.get("Tmpfs") or {}), *typed]
+
+
+def devices(create_options: Mapping[str, Json]) -> list[tuple[str, str]]:
+    """``HostConfig.Devices``: path on the host, path in the module."""
+    found = []
+    for index, device in enumerate(host_config(create_options).get("Devices") or []):
+        source = device.get("PathOnHost") if isinstance(device, Mapping) else None
+        if not isinstance(source, str) or not source.startswith("/"):
+            path = f"createOptions.HostConfig.Devices[{index}].PathOnHost"
+            raise InvalidInput(f"{path} is not an absolute path", path=path, value=str(source))
+        found.append((source, str(device.get("PathInContainer") or source)))
+    return found
 
 
 def container_config(spec: RunSpec, network: str) -> dict[str, Json]:
@@ -128,8 +136,9 @@ def container_config(spec: RunSpec, network: str) -> dict[str, Json]:
     )
     own_network = host.get("NetworkMode") or network
     host["NetworkMode"] = own_network
-    # The agent restarts modules by the manifest's policy; the engine's own policy would fight it.
+    # The agent restarts modules by the manifest's policy; the engine's own would fight it, or remove them.
     host["RestartPolicy"] = {"Name": ""}
+    host["AutoRemove"] = False
     options.update(
         Image=spec.image,
         Env=[f"{name}={value}" for name, value in environment(options, spec.env).items()],
@@ -144,10 +153,6 @@ def container_config(spec: RunSpec, network: str) -> dict[str, Json]:
     if own_network == network and "NetworkingConfig" not in options:
         options["NetworkingConfig"] = {"EndpointsConfig": {network: {"Aliases": [spec.name]}}}
     return options
-
-
-def _asks(value: Json) -> bool:
-    return value not in (None, "", 0, False, [], {})
 
 
 def _strings(document: Mapping[str, Json], key: str) -> list[str]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiodocker
-import aiohttp
 
 from skerry.contract.manifest import RegistryCredentials
-from skerry.edge.engine.create_options import container_config
+from skerry.edge.engine.create_options import container_config, host_config
+from skerry.edge.engine.docker_errors import translated
+from skerry.edge.engine.docker_images import PullRoom, layout_bytes, local_name
+from skerry.edge.engine.docker_load import load
+from skerry.edge.engine.health import OUTPUT_CHARS_MAX
 from skerry.edge.engine.port import (
     LABEL_DEVICE,
     LABEL_ORIGINAL_IMAGE,
@@ -25,20 +26,14 @@ from skerry.edge.engine.port import (
     OWNER,
     STOP_GRACE_S,
     Health,
+    LogLine,
     Observed,
     RunSpec,
     Status,
 )
-from skerry.errors import (
-    AlreadyExists,
-    InvalidInput,
-    NotAuthenticated,
-    NotFound,
-    SkerryError,
-    StorageFull,
-    Unavailable,
-)
-from skerry.oci.layout import find_layout, image_config_digest, to_docker_archive
+from skerry.edge.engine.space import check_room
+from skerry.errors import AlreadyExists, Damaged, Unavailable
+from skerry.oci.layout import find_layout, image_config_digest
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +53,6 @@ HEALTH: Mapping[str, Health] = {"healthy": "healthy", "unhealthy": "unhealthy", 
 NEVER = "0001-01-01"
 # Asking the engine for anything but a pull, a load or a log stream takes milliseconds.
 CALL_TIMEOUT_S = 60.0
-LOAD_CHUNK_BYTES = 1024 * 1024
 
 
 class DockerEngine:
@@ -75,17 +69,29 @@ class DockerEngine:
         prefix: str,
         gateway: str,
         network: str,
+        root: Path = Path("/var/lib/docker"),
+        runtimes: frozenset[str] = frozenset(),
+        runtime_fallback: bool = False,
     ) -> None:
         self._docker = docker
         self._device = device
-        self._images = images_dir
+        self.images_dir = images_dir
         self._prefix = prefix
         self._gateway = gateway
         self._network = network
+        self._root = root
+        self._runtimes = runtimes
+        self._runtime_fallback = runtime_fallback
 
     @classmethod
     async def connect(
-        cls, *, device: str, images_dir: Path, prefix: str = "", network: str = NETWORK
+        cls,
+        *,
+        device: str,
+        images_dir: Path,
+        prefix: str = "",
+        network: str = NETWORK,
+        runtime_fallback: bool = False,
     ) -> DockerEngine:
         """Reach the engine and have the module network; ``Unavailable`` when no engine answers."""
         try:
@@ -96,40 +102,83 @@ class DockerEngine:
             with translated("connect to the Docker Engine"):
                 await asyncio.wait_for(docker.version(), CALL_TIMEOUT_S)
                 gateway = await _network_gateway(docker, network)
+                info = await docker.system.info()
         except BaseException:
             await docker.close()
             raise
         return cls(
-            docker, device=device, images_dir=images_dir, prefix=prefix, gateway=gateway, network=network
+            docker,
+            device=device,
+            images_dir=images_dir,
+            prefix=prefix,
+            gateway=gateway,
+            network=network,
+            root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
+            runtimes=frozenset(info.get("Runtimes") or ()),
+            runtime_fallback=runtime_fallback,
         )
 
     async def pull(self, image: str, credentials: RegistryCredentials | None = None) -> None:
-        layout = find_layout(self._images, image)
+        layout = find_layout(self.images_dir, image)
         if layout is not None:
-            await self._load(image, layout)
+            needed = await asyncio.to_thread(layout_bytes, layout)
+            check_room(image, needed, self._root)
+            await load(self._docker, layout, local_name(image))
             return
         auth = None
         if credentials is not None:
             auth = {"username": credentials.username, "password": credentials.password}
         with translated(f"pull {image}", image=image):
             name = image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
-            await self._docker.images.pull(name, auth=auth)
+            room = PullRoom(image, self._root)
+            async for progress in self._docker.images.pull(name, auth=auth, stream=True):
+                room.progress(progress)
 
     async def has_image(self, image: str) -> bool:
-        with translated(f"inspect {image}", image=image):
+        layout = find_layout(self.images_dir, image)
+        found = await self._image_id(local_name(image) if layout is not None else image)
+        return found is not None and (layout is None or found == image_config_digest(layout))
+
+    async def remove_image(self, image: str) -> None:
+        name = local_name(image) if find_layout(self.images_dir, image) is not None else image
+        with translated(f"remove image {image}", image=image):
             try:
-                found = await self._docker.images.inspect(image)
+                await self._docker.images.delete(name)
+            except aiodocker.DockerError as exc:
+                # 409: a container uses it, perhaps one that is not ours.
+                if exc.status not in (404, 409):
+                    raise
+
+    async def _image_id(self, name: str) -> str | None:
+        with translated(f"inspect {name}", image=name):
+            try:
+                return str((await self._docker.images.inspect(name))["Id"])
             except aiodocker.DockerError as exc:
                 if exc.status == 404:
-                    return False
+                    return None
                 raise
-        layout = find_layout(self._images, image)
-        return layout is None or found["Id"] == image_config_digest(layout)
+
+    async def _check_pinned(self, name: str, container: Mapping[str, Any]) -> None:
+        """field.md pain 23: what was pinned by its digest is compared again before it runs."""
+        image = (container["Config"].get("Labels") or {}).get(LABEL_ORIGINAL_IMAGE, "")
+        if "@sha256:" not in image:
+            return
+        layout = find_layout(self.images_dir, image)
+        expected = await self._image_id(image) if layout is None else str(image_config_digest(layout))
+        if container["Image"] != expected:
+            raise Damaged(
+                f"module {name} would run {container['Image']}, its deployment pins {image}",
+                hint="the image on this device is another one: deploy again, or remove the container",
+                module=name,
+            )
 
     async def create(self, spec: RunSpec) -> None:
         labels = {**spec.labels, LABEL_DEVICE: self._device}
         labels.setdefault(LABEL_SPEC_DIGEST, spec.digest)
         config = container_config(spec, self._network)
+        if find_layout(self.images_dir, spec.image) is not None:
+            config["Image"] = local_name(spec.image)
+        await self._check_runtime(config)
         config["Labels"] = {**config["Labels"], **labels}
         with translated(f"create {spec.name}", image=spec.image):
             await self._delete(spec.name)
@@ -137,7 +186,9 @@ class DockerEngine:
 
     async def start(self, name: str) -> None:
         with translated(f"start {name}", module=name):
-            await self._docker.containers.container(self._container(name)).start()
+            container = self._docker.containers.container(self._container(name))
+            await self._check_pinned(name, await container.show())
+            await container.start()
 
     async def stop(self, name: str, grace_s: float = STOP_GRACE_S) -> None:
         with translated(f"stop {name}", module=name):
@@ -169,11 +220,15 @@ class DockerEngine:
         return sorted(seen, key=lambda one: one.name)
 
     async def logs(
-        self, name: str, *, tail: int | None = None, since: float | None = None, follow: bool = False
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        follow: bool = False,
     ) -> AsyncIterator[bytes]:
-        options: dict[str, Any] = {"tail": "all" if tail is None else str(tail)}
-        if since is not None:
-            options["since"] = f"{since:.6f}"
+        options = _log_options(tail, since, until)
         with translated(f"read the log of {name}", module=name):
             container = self._docker.containers.container(self._container(name))
             if not follow:
@@ -189,6 +244,25 @@ class DockerEngine:
             if rest:
                 yield rest.encode()
 
+    async def lines(
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> AsyncIterator[LogLine]:
+        options = {**_log_options(tail, since, until), "timestamps": 1}
+        found: list[LogLine] = []
+        with translated(f"read the log of {name}", module=name):
+            container = self._docker.containers.container(self._container(name))
+            for number, one in ((1, {"stdout": True}), (2, {"stderr": True})):
+                for text in await container.log(follow=False, **one, **options):
+                    found += [_log_line(line, number) for line in text.splitlines()]
+        found.sort(key=lambda line: line.at or 0.0)
+        for line in found if tail is None else found[max(0, len(found) - tail) :]:
+            yield line
+
     async def events(self) -> AsyncIterator[str]:
         subscriber = self._docker.events.subscribe()
         while True:
@@ -203,13 +277,32 @@ class DockerEngine:
                 yield str(attributes.get("name", "")).removeprefix(self._prefix)
 
     def unsupported(self, create_options: Mapping[str, Any]) -> list[str]:
-        return []
+        host = host_config(create_options)
+        missing = [key for key in ("RestartPolicy", "AutoRemove") if host.get(key)]
+        if self._falls_back(host):
+            missing.append(f"Runtime {host['Runtime']}, it runs on the CPU")
+        return [f"HostConfig.{key}" for key in sorted(missing)]
 
     def gateway_address(self) -> str:
         return self._gateway
 
     async def close(self) -> None:
         await self._docker.close()
+
+    def _falls_back(self, host: Mapping[str, Any]) -> bool:
+        runtime = host.get("Runtime")
+        return self._runtime_fallback and bool(runtime) and runtime not in self._runtimes
+
+    async def _check_runtime(self, config: dict[str, Any]) -> None:
+        """A runtime that is not there is left out where the user allows that; else Docker's refusal tells."""
+        host = config["HostConfig"]
+        if host.get("Runtime") and host["Runtime"] not in self._runtimes:
+            # It may have been installed since we connected.
+            self._runtimes = await _runtimes(self._docker)
+        if self._falls_back(host):
+            log.warning("there is no runtime %s here, the module runs without it", host["Runtime"])
+            del host["Runtime"]
+            host.pop("DeviceRequests", None)
 
     def _container(self, name: str) -> str:
         # Docker's container names cannot begin with "$".
@@ -220,7 +313,10 @@ class DockerEngine:
         labels = config.get("Labels") or {}
         health = (state.get("Health") or {}).get("Status")
         exited = state["Status"] in ("exited", "dead")
+        checks = (state.get("Health") or {}).get("Log") or []
         detail = "out of memory" if state.get("OOMKilled") else str(state.get("Error") or "")
+        if health == "unhealthy" and checks:
+            detail = " ".join(str(checks[-1].get("Output", "")).split())[:OUTPUT_CHARS_MAX]
         return Observed(
             name=shown["Name"].lstrip("/").removeprefix(self._prefix),
             image=labels.get(LABEL_ORIGINAL_IMAGE, config["Image"]),
@@ -259,23 +355,6 @@ class DockerEngine:
             if exc.status != 404:
                 raise
 
-    async def _load(self, image: str, layout: Path) -> None:
-        """``docker load`` of an OCI layout on disk, streamed through a temporary archive."""
-        with (
-            tempfile.TemporaryDirectory(prefix="skerry-load-") as work,
-            translated(f"load {image}", image=image),
-        ):
-            archive = Path(work) / "image.tar"
-            await asyncio.to_thread(to_docker_archive, layout, archive, image)
-
-            async def chunks() -> AsyncIterator[bytes]:
-                with archive.open("rb") as file:
-                    while chunk := await asyncio.to_thread(file.read, LOAD_CHUNK_BYTES):
-                        yield chunk
-
-            await self._docker.images.import_image(chunks(), timeout=None)
-        log.info("image %s loaded into the Docker Engine", image)
-
 
 async def _network_gateway(docker: aiodocker.Docker, network: str) -> str:
     try:
@@ -292,36 +371,20 @@ async def _network_gateway(docker: aiodocker.Docker, network: str) -> str:
     raise Unavailable(f"the network {network} has no gateway address", hint=f"docker network rm {network}")
 
 
-@contextmanager
-def translated(doing: str, **fields: str) -> Iterator[None]:
-    """Docker's errors in our kinds; its text is kept, for its status codes alone do not tell them apart."""
-    try:
-        yield
-    except aiodocker.DockerError as exc:
-        raise _ours(exc, doing, fields) from exc
-    except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-        raise Unavailable(
-            f"cannot {doing}: the Docker Engine does not answer: {exc}", hint="is it running?", **fields
-        ) from exc
+async def _runtimes(docker: aiodocker.Docker) -> frozenset[str]:
+    with translated("ask what runtimes there are"):
+        return frozenset((await docker.system.info()).get("Runtimes") or ())
 
 
-def _ours(exc: aiodocker.DockerError, doing: str, fields: Mapping[str, str]) -> SkerryError:
-    text = str(exc.message)
-    low = text.lower()
-    what = f"cannot {doing}: {text}"
-    if "cannot connect to docker engine" in low:
-        return Unavailable(what, hint="is it running, and may this user reach its socket?", **fields)
-    if "no space left" in low:
-        return StorageFull(what, hint="free disk space: docker image prune", **fields)
-    if "unauthorized" in low or "no basic auth" in low or exc.status == 401:
-        return NotAuthenticated(what, hint="check registryCredentials in the deployment", **fields)
-    if any(sign in low for sign in ("connection refused", "no such host", "timeout", "i/o timeout", "tls:")):
-        return Unavailable(what, hint="the registry cannot be reached; it is tried again", **fields)
-    if exc.status == 404 or "manifest unknown" in low or "not found" in low or "denied" in low:
-        return NotFound(what, hint="check the name and tag of the image", **fields)
-    if exc.status in (400, 409):
-        return InvalidInput(what, hint="check createOptions in the deployment", **fields)
-    return Unavailable(what, **fields)
+def _log_options(tail: int | None, since: float | None, until: float | None) -> dict[str, Any]:
+    times = {"since": since, "until": until}
+    given = {name: f"{moment:.6f}" for name, moment in times.items() if moment is not None}
+    return {"tail": "all" if tail is None else str(tail), **given}
+
+
+def _log_line(text: str, stream: int) -> LogLine:
+    moment, _, line = text.partition(" ")
+    return LogLine(_seconds(moment), stream, line.encode())
 
 
 def _seconds(text: str | None) -> float | None:

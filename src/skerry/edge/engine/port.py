@@ -104,6 +104,15 @@ class Observed:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a module's output without its line end; ``stream`` is 1 (output) or 2 (error)."""
+
+    at: float | None
+    stream: int
+    text: bytes
+
+
 class Engine(Protocol):
     """Runs modules. Verbs are idempotent: starting a running module or removing a missing one is done.
 
@@ -117,6 +126,9 @@ class Engine(Protocol):
 
     async def has_image(self, image: str) -> bool:
         """Whether ``create`` would find ``image`` without a network."""
+
+    async def remove_image(self, image: str) -> None:
+        """Have ``image`` no longer take up space; one that something still uses stays."""
 
     async def create(self, spec: RunSpec) -> None:
         """Make the module, not started; one of the same name is replaced. ``InvalidInput``, ``NotFound``."""
@@ -134,9 +146,25 @@ class Engine(Protocol):
         """Every module of ours, found by labels, whoever started it: also after a restart of the agent."""
 
     def logs(
-        self, name: str, *, tail: int | None = None, since: float | None = None, follow: bool = False
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        follow: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Lines without their line end, oldest first; ``since`` in unix seconds. ``NotFound``."""
+        """Lines without their line end, oldest first; times in unix seconds. ``NotFound``."""
+
+    def lines(
+        self,
+        name: str,
+        *,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> AsyncIterator[LogLine]:
+        """The same with what is known of each line, so far. ``NotFound``."""
 
     def events(self) -> AsyncIterator[str]:
         """Yields a module name whenever something about it changed; a hint to observe again."""

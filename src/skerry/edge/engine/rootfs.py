@@ -11,12 +11,14 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from skerry.errors import NotFound
-from skerry.oci.files import whole_directory
+from skerry.edge.engine.space import plain_bytes
+from skerry.errors import Damaged, NotFound
+from skerry.oci.files import whole_directory, whole_file
 from skerry.oci.image import Image as OciImage
 from skerry.oci.layout import blob_path, find_layout, read_layout
 from skerry.oci.unpack import apply_layer
@@ -32,7 +34,9 @@ class Image:
     cmd: Sequence[str]
     env: Mapping[str, str]
     working_dir: str
-    user: int | None
+    user: str
+    stop_signal: str
+    healthcheck: Mapping[str, Any] | None
 
 
 class ImageStore:
@@ -70,6 +74,51 @@ class ImageStore:
                         shutil.copytree(below, work, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
                     apply_layer(blob_path(layout, layer.descriptor.digest), layer, work)
             below = tree
+        chain = _chain(found)
+        if not self._sums(chain).exists():
+            with whole_file(self._sums(chain)) as file:
+                file.write(json.dumps(_digests(self._tree(chain))).encode())
+
+    def size(self, image: str) -> int:
+        """About how many bytes unpacking ``image`` would take now: its layers that are not here yet."""
+        layout = self._layout(image)
+        found = read_layout(layout)
+        return sum(
+            plain_bytes(blob_path(layout, layer.descriptor.digest))
+            for count, layer in enumerate(found.layers, start=1)
+            if not self._tree(_chain(found, count)).is_dir()
+        )
+
+    def remove(self, image: str, used: Iterable[str]) -> None:
+        """Remove the trees of ``image`` but those of the images in ``used``; its layout is not ours."""
+        with self._unpacking:
+            if (layout := find_layout(self._images, image)) is None:
+                return
+            kept = {
+                _chain(read_layout(other))
+                for name in used
+                if name != image and (other := find_layout(self._images, name)) is not None
+            }
+            found = read_layout(layout)
+            for count in range(1, len(found.layers) + 1):
+                if (chain := _chain(found, count)) not in kept:
+                    shutil.rmtree(self._tree(chain), ignore_errors=True)
+                    self._sums(chain).unlink(missing_ok=True)
+
+    def verify(self, image: str) -> None:
+        """Read the tree of ``image`` again; Damaged when a file is not what was unpacked."""
+        chain = _chain(read_layout(self._layout(image)))
+        try:
+            expected = json.loads(self._sums(chain).read_text())
+        except FileNotFoundError:
+            raise Damaged(f"nobody knows what image {image} has to look like", image=image) from None
+        changed = [name for name, digest in expected.items() if _digest(self._tree(chain) / name) != digest]
+        if changed:
+            raise Damaged(
+                f"{len(changed)} files of image {image} were changed on this device, {changed[0]} among them",
+                hint="somebody altered them, or the disk is failing: remove the image, it is unpacked again",
+                image=image,
+            )
 
     def find(self, image: str) -> Image:
         """An unpacked image. ``NotFound`` when it is not here or not unpacked."""
@@ -79,7 +128,6 @@ class ImageStore:
             raise NotFound(f"image {image} is not unpacked", image=image)
         config = json.loads(found.config).get("config") or {}
         env = dict(item.partition("=")[::2] for item in config.get("Env") or [])
-        user = str(config.get("User") or "").partition(":")[0]
         return Image(
             id=str(found.config_digest),
             root=tree,
@@ -87,7 +135,9 @@ class ImageStore:
             cmd=config.get("Cmd") or [],
             env=env,
             working_dir=config.get("WorkingDir") or "/",
-            user=int(user) if user.isdigit() else None,
+            user=str(config.get("User") or ""),
+            stop_signal=str(config.get("StopSignal") or "SIGTERM"),
+            healthcheck=config.get("Healthcheck"),
         )
 
     def _layout(self, image: str) -> Path:
@@ -103,9 +153,29 @@ class ImageStore:
     def _tree(self, chain: str) -> Path:
         return self._state / chain
 
+    def _sums(self, chain: str) -> Path:
+        return self._state / f"{chain}.files"
+
 
 def _chain(image: OciImage, count: int | None = None) -> str:
     chain = hashlib.sha256()
     for layer in image.layers[:count]:
         chain = hashlib.sha256(f"{chain.hexdigest()} {layer.diff_id}".encode())
     return chain.hexdigest()
+
+
+def _digests(root: Path) -> dict[str, str]:
+    names = (Path(folder) / name for folder, _, files in os.walk(root) for name in files)
+    return {
+        str(path.relative_to(root)): _digest(path) for path in names if path.is_symlink() or path.is_file()
+    }
+
+
+def _digest(path: Path) -> str:
+    if path.is_symlink():
+        return os.readlink(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

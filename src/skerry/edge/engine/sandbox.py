@@ -17,18 +17,22 @@ from skerry.errors import Unsupported
 SCRATCH = ("/tmp", "/var/tmp", "/run")
 # Where a 64-bit Linux image keeps its dynamic loader, per architecture.
 LOADERS = ("lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "lib/ld-linux-armhf.so.3")
+RESOLVER = "/etc/resolv.conf"
 # A link chain longer than this is a loop (Linux: MAXSYMLINKS).
 LINKS_MAX = 40
 # Writes the child's id and its exit code into the file $0, in the two lines bubblewrap writes too.
 PLAIN_SHIM = (
-    '"$@" & child=$!; echo "{ \\"child-pid\\": $child }" >>"$0"; '
+    'cd /; "$@" & child=$!; echo "{ \\"child-pid\\": $child }" >>"$0"; '
     'wait $child; code=$?; echo "{ \\"exit-code\\": $code }" >>"$0"'
 )
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run: the image's command with the module's settings merged in."""
+    """What to run: the image's command with the module's settings merged in.
+
+    ``mounts`` are source, target, read only; ``devices`` source, target; ``hosts_file`` becomes /etc/hosts.
+    """
 
     root: Path
     argv: Sequence[str]
@@ -36,26 +40,38 @@ class Program:
     working_dir: str
     user: int | None
     mounts: Sequence[tuple[str, str, bool]]
-    hosts: Mapping[str, str]
+    hosts_file: Path
     hostname: str
+    group: int | None = None
+    devices: Sequence[tuple[str, str]] = ()
+    scratch: Sequence[str] = ()
+    network: bool = True
 
 
-def bubblewrap_argv(bwrap: str, program: Program, *, status_fd: int, hosts_fd: int) -> list[str]:
+def bubblewrap_argv(
+    bwrap: str, program: Program, *, status_fd: int, seccomp_fd: int | None = None
+) -> list[str]:
     """``bwrap … -- argv``; the status arrives as JSON lines on ``status_fd`` (``bwrap(1)``)."""
-    argv = [bwrap, "--unshare-all", "--share-net", "--new-session", "--as-pid-1", "--cap-drop", "ALL"]
+    argv = [bwrap, "--unshare-all", "--new-session", "--as-pid-1", "--cap-drop", "ALL"]
+    argv += ["--share-net"] if program.network else []
     argv += ["--hostname", program.hostname, "--json-status-fd", str(status_fd)]
+    argv += ["--seccomp", str(seccomp_fd)] if seccomp_fd is not None else []
     if program.user is not None:
-        argv += ["--uid", str(program.user), "--gid", str(program.user)]
+        group = program.user if program.group is None else program.group
+        argv += ["--uid", str(program.user), "--gid", str(group)]
     argv += ["--ro-bind", str(program.root), "/", "--proc", "/proc", "--dev", "/dev"]
     for scratch in SCRATCH:
         if (program.root / scratch.lstrip("/")).is_dir():
             argv += ["--tmpfs", scratch]
-    argv += ["--ro-bind-data", str(hosts_fd), "/etc/hosts"]
-    for name in ("/etc/resolv.conf",):
-        if os.path.exists(name):
-            argv += ["--ro-bind", os.path.realpath(name), name]
+    for scratch in program.scratch:
+        argv += ["--tmpfs", inside(program.root, scratch)]
+    argv += ["--ro-bind", str(program.hosts_file), "/etc/hosts"]
+    if os.path.exists(RESOLVER):
+        argv += ["--ro-bind", os.path.realpath(RESOLVER), RESOLVER]
     for source, target, read_only in program.mounts:
         argv += ["--ro-bind" if read_only else "--bind", source, inside(program.root, target)]
+    for source, target in program.devices:
+        argv += ["--dev-bind", source, target]
     argv += ["--chdir", program.working_dir or "/", "--clearenv"]
     for name, value in program.env.items():
         argv += ["--setenv", name, value]
@@ -64,6 +80,11 @@ def bubblewrap_argv(bwrap: str, program: Program, *, status_fd: int, hosts_fd: i
 
 def plain_argv(program: Program, *, status_file: Path) -> list[str]:
     """The program from its unpacked root by its own loader, reporting like bubblewrap does."""
+    return ["/bin/sh", "-c", PLAIN_SHIM, str(status_file), *plain_command(program)]
+
+
+def plain_command(program: Program) -> list[str]:
+    """The program from its unpacked root by its own loader."""
     executable = find_executable(program.root, program.argv[0], program.env.get("PATH", ""))
     loader = next((program.root / one for one in LOADERS if (program.root / one).exists()), None)
     if loader is None:
@@ -75,8 +96,14 @@ def plain_argv(program: Program, *, status_file: Path) -> list[str]:
     libraries += [one for base in libraries for one in sorted(base.glob("*-linux-gnu*"))]
     path = ":".join(str(one) for one in libraries)
     arguments = [_outside_path(program, one) for one in program.argv[1:]]
-    command = [str(loader), "--library-path", path, str(executable), *arguments]
-    return ["/bin/sh", "-c", PLAIN_SHIM, str(status_file), *command]
+    return [str(loader), "--library-path", path, str(executable), *arguments]
+
+
+def enter_argv(pid: int, argv: Sequence[str], *, nsenter: str, own_users: bool) -> list[str]:
+    """``argv`` run in the namespaces of the process ``pid``, as ``nsenter(1)`` does it."""
+    spaces = ["--mount", "--pid", "--ipc", "--uts", "--net"]
+    spaces += ["--user", "--preserve-credentials"] if own_users else []
+    return [nsenter, "--target", str(pid), *spaces, "--root", "--wd", "--", *argv]
 
 
 def plain_env(program: Program) -> dict[str, str]:

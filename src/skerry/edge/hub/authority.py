@@ -24,13 +24,17 @@ class Authority:
         """Whether a user name may name this host."""
         return host.lower() in {name.lower() for name in self._hosts}
 
+    def knows(self, identity: Identity) -> bool:
+        """Whether it is of this device or in its scope."""
+        return bool(self._keys(identity))
+
     def check(self, identity: Identity, token: str | None) -> None:
         """Return when ``token`` proves ``identity``; NotAuthenticated otherwise."""
         keys = self._keys(identity)
         if not keys:
             raise NotAuthenticated(
                 f"{identity.client_id} is not of this device",
-                hint="it has to be in the deployment",
+                hint="a module has to be in the deployment, a device in the scope of this one",
                 reason="unknown",
             )
         if token is None:

@@ -10,6 +10,7 @@ from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.edge.hub.envelope import bag_of, unpack
 from skerry.edge.hub.forwarder import Forwarder
 from skerry.edge.hub.ledger import Ledger
+from skerry.edge.hub.metrics import HubMetrics
 from skerry.edge.hub.router import Destination, input_of, upstream_sender
 from skerry.edge.hub.sessions import Sessions
 from skerry.edge.hub.upstream import Upstream
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 # Messages whose time to live is over are looked for this often.
 EXPIRE_EVERY_S = 10.0
+# Messages that have only this share of their life left are warned of, the last ten minutes of a long one.
+EXPIRY_WARNING_SHARE = 0.2
+EXPIRY_WARNING_MAX_S = 600.0
 
 
 class Delivery:
@@ -35,8 +39,12 @@ class Delivery:
         sessions: Sessions,
         upstream: Upstream,
         clock: Clock,
+        metrics: HubMetrics,
     ) -> None:
         self._device = device
+        self._metrics = metrics
+        self.shortest_life_s: float | None = None
+        self.expiring: Mapping[str, int] = {}
         self._queue = queue
         self._ledger = ledger
         self._sessions = sessions
@@ -96,7 +104,13 @@ class Delivery:
             await self._ledger.settle(sender, max(stored.sequence for stored in gone))
 
         return Forwarder(
-            endpoint, self._queue, deliver, ready, clock=self._clock, before_remove=before_remove
+            endpoint,
+            self._queue,
+            deliver,
+            ready,
+            clock=self._clock,
+            before_remove=before_remove,
+            delivered=self._metrics.sent,
         )
 
     def _to_input(self, endpoint: str, module: Identity, name: str) -> Forwarder:
@@ -112,13 +126,34 @@ class Delivery:
                 raise Unavailable(f"{module.client_id} is not connected")
             return session.forward_input(name, bag_of(stored), stored.body)
 
-        return Forwarder(endpoint, self._queue, deliver, ready, clock=self._clock)
+        return Forwarder(
+            endpoint, self._queue, deliver, ready, clock=self._clock, delivered=self._metrics.sent
+        )
 
     async def _expire(self) -> None:
         while True:
             await self._ledger.settle_all()
-            dropped = await self._queue.expire(self._clock.now().timestamp())
+            now = self._clock.now().timestamp()
+            dropped = await self._queue.expire(now)
             for endpoint, count in dropped.items():
                 self.expired[endpoint] = self.expired.get(endpoint, 0) + count
+                self._metrics.dropped("ttl_expiry", endpoint, count)
                 log.warning("%s: %d messages dropped, their time to live is over", endpoint, count)
+            await self._warn(now)
             await self._clock.sleep(EXPIRE_EVERY_S)
+
+    async def _warn(self, now: float) -> None:
+        """Say which endpoints are about to lose messages, before they do."""
+        if self.shortest_life_s is None:
+            self.expiring = {}
+            return
+        ahead_s = min(self.shortest_life_s * EXPIRY_WARNING_SHARE, EXPIRY_WARNING_MAX_S)
+        expiring = await self._queue.expiring(now + ahead_s)
+        for endpoint in expiring.keys() - self.expiring.keys():
+            log.warning(
+                "%s: %d messages will be dropped within %.0f s unless they are delivered",
+                endpoint,
+                expiring[endpoint],
+                ahead_s,
+            )
+        self.expiring = expiring

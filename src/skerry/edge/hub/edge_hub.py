@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skerry.clock import Clock
-from skerry.contract.credentials import Signer
+from skerry.contract.credentials import Signer, key_signer
 from skerry.contract.message import Message
 from skerry.contract.names import HUB_MODULE, Identity, ModuleId
 from skerry.edge.hub.authority import Authority, KeysOf
@@ -20,10 +20,12 @@ from skerry.edge.hub.delivery import Delivery
 from skerry.edge.hub.https import https_app
 from skerry.edge.hub.intake import Intake
 from skerry.edge.hub.ledger import Ledger
+from skerry.edge.hub.limits import EndpointLimits
 from skerry.edge.hub.methods import Methods
 from skerry.edge.hub.metrics import HubMetrics
 from skerry.edge.hub.protocol_head import EdgeBackend
-from skerry.edge.hub.router import RoutingTable
+from skerry.edge.hub.router import Router, RoutingTable
+from skerry.edge.hub.scope import DeviceScope, NoScope, ScopeService
 from skerry.edge.hub.sessions import Sessions
 from skerry.edge.hub.twins import Twins
 from skerry.edge.hub.upstream import Upstream
@@ -42,9 +44,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Listening:
-    """Where the edge hub listens; port 0 is a free one, ``https_port`` −1 none."""
+    """Where the edge hub listens; port 0 is a free one, the same on all hosts, ``https_port`` −1 none."""
 
-    host: str
+    hosts: tuple[str, ...]
     mqtt_port: int
     https_port: int
     tls: ssl.SSLContext | None
@@ -73,33 +75,52 @@ class EdgeHub:
         queue: Queue,
         clock: Clock,
         metrics: Metrics,
+        scope: ScopeService | None = None,
     ) -> None:
         self.identity = Identity(device.device, ModuleId(HUB_MODULE))
         self.device = device
         self._clock = clock
         self._queue = queue
         self.metrics = HubMetrics(metrics)
+        self.scope = DeviceScope(Documents(database, "scope"), scope or NoScope(), clock, self._leaf_changed)
+        self._keeps_scope = scope is not None
+
+        def keys_of(who: Identity) -> Sequence[str]:
+            return keys(who) or (self.scope.keys(who) if who.device != device.device else ())
+
+        def signer_of(who: Identity) -> Signer:
+            leaf = self.scope.keys(who) if who.device != device.device else ()
+            return key_signer(leaf[0]) if leaf else signer(who)
+
         self.sessions = Sessions()
         self.twins = Twins(Documents(database, "twins"))
         self.methods = Methods(self.sessions, clock)
+        self.methods.answered = self.metrics.method
         self._ledger = Ledger(queue, Documents(database, "ledger"))
-        self._intake = Intake(queue, self._ledger, clock=clock, appended=self._appended)
+        self._intake = Intake(
+            queue, self._ledger, clock=clock, appended=self._appended, dropped=self._dropped
+        )
+        self._router = Router(RoutingTable())
+        self._full: dict[str, int] = {}
         self.upstream = Upstream(
             device,
             parent.name,
             parent.endpoint,
-            signer=signer,
+            signer=signer_of,
             twins=self.twins,
             invoke=self.methods.answer,
             deliver_c2d=self._deliver_c2d,
             needed=self._needed,
+            known=lambda identity: bool(keys_of(identity)),
             clock=clock,
         )
-        self.delivery = Delivery(device.device, queue, self._ledger, self.sessions, self.upstream, clock)
+        self.delivery = Delivery(
+            device.device, queue, self._ledger, self.sessions, self.upstream, clock, self.metrics
+        )
         self.configuration = HubConfiguration(
             self.identity, self.twins, Documents(database, "hub-configuration"), self._configured
         )
-        self._authority = Authority(keys, [parent.name, *gateway_names], clock)
+        self._authority = Authority(keys_of, [parent.name, *gateway_names], clock)
         self._clients = ClientsReport(self.identity, self.twins, clock)
         self._backend = EdgeBackend(
             authority=self._authority,
@@ -107,26 +128,29 @@ class EdgeHub:
             twins=self.twins,
             sessions=self.sessions,
             subscriptions=Documents(database, "subscriptions"),
-            table=lambda: self.configuration.table,
+            router=lambda: self._router,
             metrics=self.metrics,
+            look_for=self.scope.look_for,
             clock=clock,
         )
         self._head = Head(self._backend, host_names=self._authority.accepts_host, clock=clock)
         self._supervisor = Supervisor(clock)
         self._reconfigure = asyncio.Event()
-        self._listener: Listener | None = None
-        self._https: HttpServer | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._listeners: list[Listener] = []
+        self._https: list[HttpServer] = []
 
     @property
     def mqtt_port(self) -> int:
-        return self._listener.port if self._listener else 0
+        return self._listeners[0].port if self._listeners else 0
 
     @property
     def https_port(self) -> int:
-        return self._https.port if self._https else 0
+        return self._https[0].port if self._https else 0
 
     async def load(self) -> None:
         """Read what earlier runs left; before this nothing works."""
+        self.scope.load()
         await self.twins.load()
         await self._ledger.load()
         self.configuration.load()
@@ -139,31 +163,46 @@ class EdgeHub:
         self.upstream.listeners.append(self.metrics.connection)
         self.metrics.watch_clients(lambda: len(self.sessions.current))
         self.twins.on_desired(self.identity, lambda *_: self._reconfigure.set())
-        self._listener = await serve(
-            self._head, listening.host, listening.mqtt_port, listening.tls, clock=self._clock
-        )
-        if listening.https_port >= 0:
-            app = https_app(self.device.device, self._authority, self.methods, self._head, self._clock)
-            self._https = await HttpServer.start(
-                app, host=listening.host, port=listening.https_port, tls=listening.tls
-            )
+        app = https_app(self.device.device, self._authority, self.methods, self._head, self._clock)
+        for host in listening.hosts:
+            port = self.mqtt_port or listening.mqtt_port
+            self._listeners.append(await serve(self._head, host, port, listening.tls, clock=self._clock))
+            if listening.https_port >= 0:
+                port = self.https_port or listening.https_port
+                self._https.append(await HttpServer.start(app, host=host, port=port, tls=listening.tls))
         self.upstream.start()
         self.delivery.start()
         self._supervisor.start("configuration", self._follow_configuration)
         self._supervisor.start("clients", self._clients.run)
+        if self._keeps_scope:
+            self._supervisor.start("scope", self.scope.run)
+            self.methods.refresh_scope = self.scope.refresh
         log.info("edge hub listens on port %d (MQTT) and %d (HTTPS)", self.mqtt_port, self.https_port)
 
     async def close(self) -> None:
         """Stop listening and sending."""
-        if self._listener is not None:
-            await self._listener.close()
-            await self._head.drain()
-        if self._https is not None:
-            await self._https.close(1.0)
+        for listener in self._listeners:
+            await listener.close()
+        await self._head.drain()
+        for server in self._https:
+            await server.close(1.0)
+        await asyncio.gather(*self._renewals)
         await self.delivery.close()
         await self._supervisor.stop()
         await self.upstream.close()
         await self._intake.close()
+
+    def identity_changed(self, identity: Identity, *, same_generation: bool) -> None:
+        """Its keys are new or gone. Of another generation at the hub, nothing known of its twin holds."""
+
+        async def renew() -> None:
+            if not same_generation:
+                await self.twins.forget(identity)
+            await self.upstream.renew(identity)
+
+        task = asyncio.ensure_future(renew())
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
 
     def status(self) -> dict[str, Any]:
         """For people: is the hub there, what waits, who is connected."""
@@ -177,7 +216,11 @@ class EdgeHub:
             "dropped": {
                 "ttl_expiry": dict(self.delivery.expired),
                 "undeliverable": {e: f.dropped for e, f in self.delivery.forwarders.items() if f.dropped},
+                "queue_full": dict(self._full),
+                "no_route": self.metrics.unrouted,
             },
+            "refused": self._intake.refused,
+            "expiring": dict(self.delivery.expiring),
             "clients": sorted(identity.client_id for identity in self.sessions.current),
         }
 
@@ -185,25 +228,40 @@ class EdgeHub:
         """Bring the gauges up to date before they are shown."""
         self.metrics.refresh(
             {endpoint: length.messages for endpoint, length in self._queue.lengths().items()},
-            {endpoint: forwarder.sent for endpoint, forwarder in self.delivery.forwarders.items()},
         )
 
     def _appended(self, destination: Any) -> None:
         self.delivery.appended(destination)
 
-    def _configured(self, table: RoutingTable) -> None:
+    def _leaf_changed(self, leaf: Identity) -> None:
+        """It left the scope, or has other keys: it has to prove itself again."""
+        if (session := self.sessions.current.get(leaf)) is not None:
+            session.close("the device's keys changed, or it left the scope of this gateway")
+        self.identity_changed(leaf, same_generation=bool(self.scope.keys(leaf)))
+
+    def _dropped(self, endpoint: str, count: int) -> None:
+        if endpoint not in self._full:
+            log.warning("the queue of %s is full: %s", endpoint, self._intake.limits.policy.value)
+        self._full[endpoint] = self._full.get(endpoint, 0) + count
+        self.metrics.dropped("queue_full", endpoint, count)
+
+    def _configured(self, table: RoutingTable, limits: EndpointLimits) -> None:
+        self._router = Router(table)
         self._intake.bytes_max = table.max_size_bytes
+        self._intake.limits = limits
+        self.delivery.shortest_life_s = table.shortest_life_s
 
     def _client_changed(self, identity: Identity, connected: bool) -> None:
         self._clients.changed(identity, connected)
+        self.metrics.client(identity, connected)
         if connected:
             self.upstream.open(identity)
 
     def _needed(self, identity: Identity) -> bool:
         return identity in self.sessions.current or self.delivery.backlog(identity) > 0
 
-    async def _deliver_c2d(self, message: Message) -> None:
-        session = await self.sessions.wait_listening(self.device, "c2d")
+    async def _deliver_c2d(self, device: Identity, message: Message) -> None:
+        session = await self.sessions.wait_listening(device, "c2d")
         await session.send_c2d(message)
 
     async def _follow_configuration(self) -> None:

@@ -23,14 +23,15 @@ WINDOW = 100
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 10.0
 
-# Calls are made in the order of the queue; a future saves a task per message, what is raised counts as its error.
+# Called in the order of the queue; a future saves a task per message, what is raised counts as its error.
 Deliver = Callable[[Stored], Awaitable[None]]
 
 
 class Forwarder:
     """Drains one endpoint. ``ready`` returns when the endpoint takes messages; ``deliver`` when it has one.
 
-    ``before_remove`` is awaited with entries that are delivered and about to leave the queue.
+    ``before_remove`` is awaited with entries that are delivered and about to leave the queue; ``delivered``
+    is told of each.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Forwarder:
         *,
         clock: Clock,
         before_remove: Callable[[Sequence[Stored]], Awaitable[None]] | None = None,
+        delivered: Callable[[Stored], None] | None = None,
         window: int = WINDOW,
     ) -> None:
         self.endpoint = endpoint
@@ -52,6 +54,7 @@ class Forwarder:
         self._ready = ready
         self._clock = clock
         self._before_remove = before_remove
+        self._delivered = delivered
         self._window = window
         self._cursor: Cursor | None = None
         self._arrived = queue.waiter(endpoint)
@@ -130,6 +133,8 @@ class Forwarder:
             if error is None:
                 gone.append(stored)
                 self.sent += 1
+                if self._delivered is not None:
+                    self._delivered(stored)
             elif isinstance(error, InvalidInput | TooLarge | Damaged):
                 # It can never be delivered; holding everything behind it back would help nobody.
                 log.error("%s: dropped entry %d: %s", self.endpoint, stored.sequence, error)

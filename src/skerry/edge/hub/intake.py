@@ -1,175 +1,235 @@
 """Takes messages in: numbers, stores, then answers.
 
-Per sender one append is under way at a time and what arrives meanwhile goes with the next one: order and
-numbers without gaps are free, and the store's group commit joins the senders.
+One append is under way at a time and what arrives meanwhile, from whomever, goes with the next one: order and
+numbers without gaps are free, and all of it shares one commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from skerry.clock import Clock, iso
-from skerry.contract.message import BAG_CHARS_MAX, MESSAGE_BYTES_MAX, Message, encode_bag
+from skerry.contract.message import Message
 from skerry.contract.names import Identity
-from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY, seal
+from skerry.edge.hub.bags import Bags, time_suffix
+from skerry.edge.hub.envelope import seal
 from skerry.edge.hub.ledger import Ledger
-from skerry.edge.hub.router import Destination, upstream_endpoint
+from skerry.edge.hub.limits import UNLIMITED, EndpointLimits, Policy, less, surplus
+from skerry.edge.hub.router import Destination, upstream_endpoint, upstream_sender
 from skerry.errors import SkerryError, StorageFull
-from skerry.store.queue import Entry, Queue
+from skerry.store.queue import Entry, Length, Queue
 
 log = logging.getLogger(__name__)
 
-# Room that our own properties take in the bag, generously.
-OWN_PROPERTIES_BYTES = 512
+# So many messages are encoded without letting anybody else run: some milliseconds.
+BATCH_MAX = 512
+EMPTY = Length(0, 0)
+
+# Told how many messages of an endpoint were dropped to keep within its limits.
+Dropped = Callable[[str, int], None]
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Arrival:
+    sender: Identity
     message: Message
     destinations: Sequence[Destination]
     done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Count:
+    """Where a sender's numbers are in the batch that is being made."""
+
+    epoch: str
+    number: int
+    entry: int = -1
 
 
 class Intake:
     """Stores what senders send; ``appended`` is told each entry that is durable now."""
 
     def __init__(
-        self, queue: Queue, ledger: Ledger, *, clock: Clock, appended: Callable[[Destination], None]
+        self,
+        queue: Queue,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        appended: Callable[[Destination], None],
+        dropped: Dropped = lambda endpoint, count: None,
     ) -> None:
         self._queue = queue
         self._ledger = ledger
         self._clock = clock
         self._appended = appended
-        self._waiting: dict[Identity, list[_Arrival]] = {}
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._dropped = dropped
+        self._waiting: list[_Arrival] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._bags = Bags()
         self.bytes_max: int | None = None
+        self.limits: EndpointLimits = UNLIMITED
+        self.refused = 0
 
     def accept(
         self, sender: Identity, message: Message, destinations: Sequence[Destination]
     ) -> asyncio.Future[None]:
         """Resolves once the message is durable for all ``destinations``; else the store's error."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        arrivals = self._waiting.get(sender)
-        if arrivals is None:
-            self._waiting[sender] = [_Arrival(message, destinations, done)]
-            pump = asyncio.create_task(self._pump(sender))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-        else:
-            arrivals.append(_Arrival(message, destinations, done))
+        self._waiting.append(_Arrival(sender, message, destinations, done))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._run())
         return done
 
     async def close(self) -> None:
         """Let what is under way finish."""
-        await asyncio.gather(*self._pumps)
+        if self._pump is not None:
+            await self._pump
 
-    async def _pump(self, sender: Identity) -> None:
-        while arrivals := self._waiting[sender]:
-            self._waiting[sender] = []
-            try:
-                await self._store(sender, arrivals)
-            # Whatever it is, each sender of this batch must hear of it rather than wait for ever.
-            except BaseException as error:
-                for arrival in [*arrivals, *self._waiting.pop(sender)]:
-                    if not arrival.done.done():
-                        arrival.done.set_exception(_told(error))
-                raise
-        del self._waiting[sender]
-
-    async def _store(self, sender: Identity, arrivals: Sequence[_Arrival]) -> None:
-        epoch = await self._ledger.epoch(sender)
-        number = self._ledger.last(sender)
-        upstream = upstream_endpoint(sender)
-        entries: list[Entry] = []
-        last_upstream = -1
-        bags = _Bags(sender, iso(self._clock.now()))
-        for arrival in arrivals:
-            body = arrival.message.body
-            plain, roomy = bags.plain(arrival.message)
-            for destination in arrival.destinations:
-                bag = plain
-                if destination.endpoint == upstream and roomy:
-                    number, last_upstream = number + 1, len(entries)
-                    bag = bags.numbered(arrival.message, number, epoch)
-                entries.append(seal(destination, sender, bag, body))
+    async def _run(self) -> None:
+        batch: list[_Arrival] = []
         try:
-            self._check_room(entries)
-            sequences = await self._queue.append(entries)
-        except SkerryError as error:
-            log.warning("refused %d messages of %s: %s", len(arrivals), sender.client_id, error)
-            for arrival in arrivals:
-                arrival.done.set_exception(error)
+            while self._waiting:
+                batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+                await self._store_or_refuse(batch)
+        # Whatever it is, each sender must hear of it rather than wait for ever.
+        except BaseException as error:
+            told = error if isinstance(error, Exception) else asyncio.CancelledError()
+            for arrival in [*batch, *self._waiting]:
+                if not arrival.done.done():
+                    arrival.done.set_exception(told)
+            self._waiting = []
+            raise
+        finally:
+            self._pump = None
+
+    async def _store_or_refuse(self, batch: Sequence[_Arrival]) -> None:
+        """Store all; when there is no room for that, each sender's part that there is room for."""
+        try:
+            await self._store(batch)
             return
-        if last_upstream >= 0:
-            await self._ledger.committed(sender, number, sequences[last_upstream])
+        except StorageFull as error:
+            senders = {arrival.sender for arrival in batch}
+            if len(senders) == 1:
+                self._refuse(batch, error)
+                return
+        except SkerryError as error:
+            self._refuse(batch, error)
+            return
+        for sender in senders:
+            part = [arrival for arrival in batch if arrival.sender == sender]
+            try:
+                await self._store(part)
+            except SkerryError as error:
+                self._refuse(part, error)
+
+    def _refuse(self, arrivals: Sequence[_Arrival], error: SkerryError) -> None:
+        self.refused += len(arrivals)
+        log.warning("refused %d messages of %s: %s", len(arrivals), arrivals[0].sender.client_id, error)
+        for arrival in arrivals:
+            if not arrival.done.done():
+                arrival.done.set_exception(error)
+
+    async def _store(self, arrivals: Sequence[_Arrival]) -> None:
+        senders = {arrival.sender for arrival in arrivals}
+        await self._ledger.introduce(senders)
+        counts = {sender: _Count(self._ledger.epoch(sender), self._ledger.last(sender)) for sender in senders}
+        entries = self._entries(arrivals, counts)
+        self._check_room(entries)
+        gone = await self._within_limits(entries) if self.limits != UNLIMITED else set()
+        kept = [entry for index, entry in enumerate(entries) if index not in gone] if gone else entries
+        sequences = await self._queue.append(kept)
+        stored = (
+            {index: sequences[at] for at, index in enumerate(_others(len(entries), gone))} if gone else None
+        )
+        newest: dict[Identity, tuple[int, int]] = {}
+        for sender, count in counts.items():
+            last = count.entry if stored is None else _last_stored(entries, sender, stored)
+            if last >= 0:
+                newest[sender] = (count.number, sequences[last] if stored is None else stored[last])
+        if newest:
+            await self._ledger.committed(newest)
         for arrival in arrivals:
             if not arrival.done.done():
                 arrival.done.set_result(None)
             for destination in arrival.destinations:
                 self._appended(destination)
 
+    def _entries(self, arrivals: Sequence[_Arrival], counts: Mapping[Identity, _Count]) -> list[Entry]:
+        suffix = time_suffix(iso(self._clock.now()))
+        entries: list[Entry] = []
+        for arrival in arrivals:
+            sender, body = arrival.sender, arrival.message.body
+            stamped = self._bags.stamped(sender, arrival.message)
+            upstream = upstream_endpoint(sender)
+            for destination in arrival.destinations:
+                if destination.endpoint == upstream and stamped.roomy:
+                    count = counts[sender]
+                    count.number, count.entry = count.number + 1, len(entries)
+                    bag = stamped.numbered(suffix, count.number, count.epoch)
+                else:
+                    bag = stamped.plain(suffix)
+                entries.append(seal(destination, sender, bag, body))
+        return entries
+
     def _check_room(self, entries: Sequence[Entry]) -> None:
         if self.bytes_max is not None:
-            held = sum(length.size for length in self._queue.lengths().values())
+            held = self._queue.bytes_held
             if held + sum(entry.size for entry in entries) > self.bytes_max:
                 raise StorageFull(
                     f"the store holds {held} bytes and its bound is {self.bytes_max}",
                     hint="raise storeAndForwardConfiguration.storeLimits.maxSizeBytes",
                 )
 
+    async def _within_limits(self, entries: Sequence[Entry]) -> set[int]:
+        """Make room in full queues as their policy says; the indexes of newcomers that go themselves."""
+        by_endpoint: dict[str, list[int]] = {}
+        for index, entry in enumerate(entries):
+            by_endpoint.setdefault(entry.endpoint, []).append(index)
+        lengths = self._queue.lengths()
+        excesses = {
+            endpoint: self.limits.excess(
+                lengths.get(endpoint, EMPTY), len(places), sum(entries[place].size for place in places)
+            )
+            for endpoint, places in by_endpoint.items()
+        }
+        full = {endpoint: excess for endpoint, excess in excesses.items() if excess != EMPTY}
+        if full and self.limits.policy is Policy.REJECT:
+            raise StorageFull(f"the queue of {', '.join(sorted(full))} is full", hint="it drains when it can")
+        gone: set[int] = set()
+        for endpoint, excess in full.items():
+            places = by_endpoint[endpoint]
+            gone |= await self._make_room(endpoint, [entries[place] for place in places], places, excess)
+        return gone
 
-class _Bags:
-    """The encoded properties of one batch, stamped with who sent it when.
-
-    A sender mostly repeats its properties, and then they come as the very same objects: encoded once.
-    """
-
-    def __init__(self, sender: Identity, now: str) -> None:
-        self._sender = sender
-        self._now = now
-        self._known: dict[tuple[int, int], str] = {}
-
-    def plain(self, message: Message) -> tuple[str, bool]:
-        """The bag, and whether the message has room for properties of ours, as those in it."""
-        key = (id(message.properties), id(message.system))
-        small = len(message.body) < MESSAGE_BYTES_MAX // 2
-        if small and (known := self._known.get(key)) is not None:
-            return known, True
-        if not _has_room(message):
-            return encode_bag(message), False
-        bag = encode_bag(self._stamped(message))
-        if small:
-            self._known[key] = bag
-        return bag, True
-
-    def numbered(self, message: Message, number: int, epoch: str) -> str:
-        """The bag of a message with room, with the ledger's number."""
-        if SEQUENCE_PROPERTY in message.properties or EPOCH_PROPERTY in message.properties:
-            ours = {SEQUENCE_PROPERTY: str(number), EPOCH_PROPERTY: epoch}
-            return encode_bag(self._stamped(message).with_properties(ours))
-        return f"{self.plain(message)[0]}&{SEQUENCE_PROPERTY}={number}&{EPOCH_PROPERTY}={epoch}"
-
-    def _stamped(self, message: Message) -> Message:
-        """With the originator (contract.md §2.1) and, if the sender gave none, the time it was stored."""
-        stamps = {"connectionDeviceId": str(self._sender.device)}
-        if self._sender.module is not None:
-            stamps["connectionModuleId"] = str(self._sender.module)
-        if "creationTime" not in message.system:
-            stamps["creationTime"] = self._now
-        return message.with_system(stamps)
-
-
-def _has_room(message: Message) -> bool:
-    """A message at the very bound goes as it is: with our additions the hub would refuse it."""
-    properties = sum(len(name) + len(value or "") for name, value in message.properties.items())
-    if len(message.body) < MESSAGE_BYTES_MAX // 2 and properties < BAG_CHARS_MAX // 8:
-        return True
-    bag = len(encode_bag(message)) + OWN_PROPERTIES_BYTES
-    return bag <= BAG_CHARS_MAX and len(message.body) + bag <= MESSAGE_BYTES_MAX
+    async def _make_room(
+        self, endpoint: str, newcomers: Sequence[Entry], places: Sequence[int], excess: Length
+    ) -> set[int]:
+        if upstream_sender(endpoint) is not None:
+            # The numbers of what goes must not be given again.
+            await self._ledger.settle_all()
+        classes: list[int | None] = [None]
+        if self.limits.policy is Policy.DROP_LOWEST_PRIORITY:
+            classes = [*sorted({entry.priority for entry in newcomers}, reverse=True)]
+        gone: set[int] = set()
+        dropped = 0
+        for least in classes:
+            freed = await self._queue.make_room(endpoint, *excess, priority_min=least)
+            own = surplus(newcomers, less(excess, freed), least)
+            gone |= own
+            dropped += freed.messages + len(own)
+            excess = less(less(excess, freed), Length(len(own), sum(newcomers[index].size for index in own)))
+        self._dropped(endpoint, dropped)
+        return {places[index] for index in gone}
 
 
-def _told(error: BaseException) -> BaseException:
-    return error if isinstance(error, Exception) else asyncio.CancelledError()
+def _others(count: int, gone: set[int]) -> list[int]:
+    return [index for index in range(count) if index not in gone]
+
+
+def _last_stored(entries: Sequence[Entry], sender: Identity, stored: Mapping[int, int]) -> int:
+    """The index of the sender's last stored entry for the hub, -1 when there is none."""
+    endpoint = upstream_endpoint(sender)
+    return max((index for index in stored if entries[index].endpoint == endpoint), default=-1)

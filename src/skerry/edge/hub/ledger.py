@@ -9,7 +9,7 @@ behind ``after`` may therefore only leave the queue once ``settle`` has moved it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from skerry.contract.hub_desired import PRIORITY_DEFAULT, PRIORITY_MAX
@@ -32,6 +32,7 @@ class _Count:
     committed: int = 0
     last_entry: int = 0
     remembered_entry: int = 0
+    remembered: int = 0
 
 
 class Ledger:
@@ -45,7 +46,8 @@ class Ledger:
     async def load(self) -> None:
         """Find every sender's last committed number."""
         for key, document in await self._documents.items():
-            count = _Count(document["epoch"], document["next"] - 1, document["after"], document["after"])
+            last, entry = document["next"] - 1, document["after"]
+            count = _Count(document["epoch"], last, entry, entry, last)
             self._counts[Identity.parse(key)] = count
         for endpoint in self._queue.lengths():
             if (sender := upstream_sender(endpoint)) is not None:
@@ -55,19 +57,26 @@ class Ledger:
         """The sender's last committed number; 0 before the first."""
         return self._counts[sender].committed if sender in self._counts else 0
 
-    async def epoch(self, sender: Identity) -> str:
+    async def introduce(self, senders: Iterable[Identity]) -> None:
+        """Call before numbering: each has an epoch then, on disk."""
+        new = [sender for sender in senders if sender not in self._counts]
+        if new:
+            self._counts |= {sender: _Count(secrets.token_hex(4)) for sender in new}
+            await self._remember(new)
+
+    def epoch(self, sender: Identity) -> str:
         """Names the life of this store, so that a re-installed device does not look like repetition."""
-        if sender not in self._counts:
-            self._counts[sender] = _Count(secrets.token_hex(4))
-            await self._remember([sender])
         return self._counts[sender].epoch
 
-    async def committed(self, sender: Identity, last: int, entry: int) -> None:
-        """Numbers up to ``last`` are in the queue, the newest as ``entry``."""
-        count = self._counts[sender]
-        count.committed, count.last_entry = last, entry
-        if entry - count.remembered_entry >= REMEMBER_EVERY:
-            await self._remember([sender])
+    async def committed(self, newest: Mapping[Identity, tuple[int, int]]) -> None:
+        """By sender: numbers up to the first are in the queue, the newest as the second, an entry."""
+        due: list[Identity] = []
+        for sender, (last, entry) in newest.items():
+            count = self._counts[sender]
+            count.committed, count.last_entry = last, entry
+            if last - count.remembered >= REMEMBER_EVERY:
+                due.append(sender)
+        await self._remember(due)
 
     async def settle(self, sender: Identity, entry: int) -> None:
         """Call before removing ``entry``: afterwards its number is not forgotten with it."""
@@ -90,8 +99,10 @@ class Ledger:
                 for s, (committed, entry) in taken.items()
             }
         )
-        for sender, (_, entry) in taken.items():
-            self._counts[sender].remembered_entry = max(entry, self._counts[sender].remembered_entry)
+        for sender, (committed, entry) in taken.items():
+            count = self._counts[sender]
+            count.remembered = max(committed, count.remembered)
+            count.remembered_entry = max(entry, count.remembered_entry)
 
     async def _scan(self, sender: Identity) -> None:
         count = self._counts.setdefault(sender, _Count(secrets.token_hex(4)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from skerry.clock import Clock
 from skerry.contract.credentials import Signer, make_token
 from skerry.contract.names import Identity
 from skerry.edge.hub.twins import Twins
-from skerry.errors import InvalidInput, NotAllowed, SkerryError, TooLarge
+from skerry.errors import InvalidInput, NotAllowed, NotAuthenticated, SkerryError, TooLarge
 from skerry.protocol.client import DeviceClient
 
 log = logging.getLogger(__name__)
@@ -24,15 +24,23 @@ REFUSED_RETRY_S = 60.0
 
 
 class IdentityTokens:
-    """SAS tokens signed with an identity's present key, which may change at the hub."""
+    """SAS tokens signed with an identity's present key, once there is one."""
 
-    def __init__(self, signer: Callable[[Identity], Signer], identity: Identity, clock: Clock) -> None:
+    def __init__(
+        self,
+        signer: Callable[[Identity], Signer],
+        identity: Identity,
+        exists: Callable[[], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
         self._signer = signer
         self._identity = identity
+        self._exists = exists
         self._clock = clock
 
     async def token(self, resource: str) -> str:
-        """NotFound when the device holds no key of the identity (any more)."""
+        """Waits while the device holds no key: before the identity's first contact, after its removal."""
+        await self._exists()
         expiry = int(self._clock.now().timestamp()) + TOKEN_LIFE_S
         return make_token(resource, self._signer(self._identity), expiry)
 
@@ -57,6 +65,11 @@ class Line:
     def idle(self) -> bool:
         """Nothing is under way over it."""
         return self.client.in_flight == 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the hub refused the identity's credentials when it was last asked."""
+        return isinstance(self.client.last_error, NotAuthenticated | NotAllowed)
 
     def wake(self) -> None:
         """There may be something to report."""

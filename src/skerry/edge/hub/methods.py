@@ -27,17 +27,22 @@ class Methods:
         self._sessions = sessions
         self._clock = clock
         self.agent: AgentInvoke | None = None
+        self.answered: Callable[[Identity, int], None] | None = None
+        self.refresh_scope: Callable[[], Awaitable[None]] | None = None
 
     async def invoke(self, target: Identity, request: MethodRequest) -> MethodResponse:
         """The answer. NotFound when the target does not come within the connect timeout, TimedOut."""
         if target.module == AGENT_MODULE and self.agent is not None:
             return await self.agent(request)
         if target.module == HUB_MODULE:
-            return _hub_method(request)
+            return await self._hub_method(request)
         session = self._sessions.listening(target, "methods")
         if session is None:
             session = await self._wait(target, request.connect_timeout_s)
-        return await session.invoke(request)
+        answer = await session.invoke(request)
+        if self.answered is not None:
+            self.answered(target, answer.status)
+        return answer
 
     async def answer(self, target: Identity, request: MethodRequest) -> MethodResponse:
         """The same for the hub, which wants an answer and no error; waits a while for the target."""
@@ -50,6 +55,14 @@ class Methods:
             return MethodResponse(504, {"message": str(error)})
         except SkerryError as error:
             return MethodResponse(503, {"message": str(error)})
+
+    async def _hub_method(self, request: MethodRequest) -> MethodResponse:
+        """contract.md §6.5; the whole scope is read anew, whichever devices are named."""
+        if request.name.lower() != "refreshdevicescopeidentitycache":
+            return MethodResponse(400, {"message": f"$edgeHub has no method {request.name}"})
+        if self.refresh_scope is not None:
+            await self.refresh_scope()
+        return MethodResponse(200, None)
 
     async def _wait(self, target: Identity, seconds: float) -> DeviceSession:
         arrival = asyncio.ensure_future(self._sessions.wait_listening(target, "methods"))
@@ -64,10 +77,3 @@ class Methods:
         finally:
             arrival.cancel()
             alarm.cancel()
-
-
-def _hub_method(request: MethodRequest) -> MethodResponse:
-    # Our identities are not cached by scope, so there is nothing to refresh (contract.md §6.5).
-    if request.name.lower() == "refreshdevicescopeidentitycache":
-        return MethodResponse(200, None)
-    return MethodResponse(400, {"message": f"$edgeHub has no method {request.name}"})

@@ -13,9 +13,10 @@ from skerry.contract.topics import ConnectName
 from skerry.edge.hub.authority import Authority
 from skerry.edge.hub.intake import Intake
 from skerry.edge.hub.metrics import HubMetrics
-from skerry.edge.hub.router import RoutingTable, destinations
+from skerry.edge.hub.router import Router
 from skerry.edge.hub.sessions import Sessions
 from skerry.edge.hub.twins import Twins
+from skerry.errors import SkerryError
 from skerry.protocol.device_session import DeviceSession
 from skerry.store.documents import Documents
 
@@ -34,8 +35,9 @@ class EdgeBackend:
         twins: Twins,
         sessions: Sessions,
         subscriptions: Documents,
-        table: Callable[[], RoutingTable],
+        router: Callable[[], Router],
         metrics: HubMetrics,
+        look_for: Callable[[Identity], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._authority = authority
@@ -43,8 +45,9 @@ class EdgeBackend:
         self._twins = twins
         self._sessions = sessions
         self._subscriptions = subscriptions
-        self._table = table
+        self._router = router
         self._metrics = metrics
+        self._look_for = look_for
         self._clock = clock
         self._forget: dict[DeviceSession, Callable[[], None]] = {}
         self._pushes: set[asyncio.Task[None]] = set()
@@ -52,7 +55,13 @@ class EdgeBackend:
     async def authenticate(
         self, name: ConnectName, password: str | None, peer_certificate: bytes | None
     ) -> None:
-        self._authority.check(name.identity, password)
+        if not self._authority.knows(name.identity):
+            await self._look_for(name.identity)
+        try:
+            self._authority.check(name.identity, password)
+        except SkerryError as error:
+            self._metrics.connect_failed(str(error.fields.get("reason", "refused")))
+            raise
 
     async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
         return dict(self._subscriptions.get(identity.client_id) or {})
@@ -62,9 +71,9 @@ class EdgeBackend:
 
     def telemetry(self, sender: Identity, message: Message) -> Awaitable[None]:
         self._metrics.received(sender, message)
-        targets = destinations(sender, message, self._table(), self._clock.now().timestamp())
+        targets = self._router().destinations(sender, message, self._clock.now().timestamp())
         if not targets:
-            self._metrics.no_route(sender)
+            self._metrics.no_route(sender, message)
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
@@ -72,11 +81,13 @@ class EdgeBackend:
 
     async def twin(self, identity: Identity) -> dict[str, Any]:
         # A module that is new here asks before its twin has come from the hub.
-        await self._twins.wait_known(identity, FIRST_TWIN_WAIT_S, self._clock)
-        return self._twins.view(identity)
+        with self._metrics.twin_get(identity):
+            await self._twins.wait_known(identity, FIRST_TWIN_WAIT_S, self._clock)
+            return self._twins.view(identity)
 
     async def patch_reported(self, identity: Identity, patch: dict[str, Any]) -> int:
-        return await self._twins.patch_reported(identity, patch)
+        with self._metrics.reported(identity):
+            return await self._twins.patch_reported(identity, patch)
 
     def attached(self, session: DeviceSession) -> None:
         def desired(patch: dict[str, Any], version: int) -> None:

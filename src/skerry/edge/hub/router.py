@@ -6,7 +6,7 @@ Pure. All routes are looked at; a message goes once to each endpoint, by the rou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from skerry.contract.manifest import HubDesired, RouteSpec
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.contract.route import ModuleInput, Upstream, matches, telemetry_source
+from skerry.contract.route_expression import reads_body
 
 UPSTREAM_PREFIX = "upstream/"
 INPUT_PREFIX = "input/"
@@ -66,9 +67,61 @@ class RoutingTable:
         """The routes, best first."""
         return tuple(sorted(self.routes, key=lambda spec: (spec.priority, spec.name)))
 
+    @property
+    def shortest_life_s(self) -> float | None:
+        """The shortest time to live any message can get; None when all live for ever."""
+        lives = [spec.time_to_live_s or self.time_to_live_s for spec in self.routes]
+        return min((life for life in lives if life > 0), default=None)
+
     @classmethod
     def of(cls, desired: HubDesired) -> RoutingTable:
         return cls(tuple(desired.routes.values()), desired.time_to_live_s, desired.max_size_bytes)
+
+
+# Senders whose last routing is remembered; one connection sends nearly always the same properties.
+REMEMBERED_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    properties: Mapping[str, str | None]
+    system: Mapping[str, str]
+    specs: Sequence[RouteSpec]
+    lasting: list[Destination] | None
+
+
+class Router:
+    """``destinations`` that remembers, per sender, the routes the last message took.
+
+    They hold for the next one when its properties are the very same objects, as they are for a sender that
+    repeats its topic, and no route reads the body.
+    """
+
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+        self._last: dict[Identity, _Remembered] = {}
+        conditions = [spec.route.condition for spec in table.routes]
+        self._by_properties = not any(c is not None and reads_body(c) for c in conditions)
+
+    def destinations(self, sender: Identity, message: Message, now: float) -> list[Destination]:
+        """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
+        if not self._by_properties:
+            return destinations(sender, message, self._table, now)
+        last = self._last.get(sender)
+        if last is None or last.properties is not message.properties or last.system is not message.system:
+            last = self._learn(sender, message, now)
+        if last.lasting is not None:
+            return last.lasting
+        return list(_best(last.specs, sender, self._table, now).values())
+
+    def _learn(self, sender: Identity, message: Message, now: float) -> _Remembered:
+        specs = _wanted(sender, message, self._table)
+        found = list(_best(specs, sender, self._table, now).values())
+        lasting = found if all(destination.expires_at is None for destination in found) else None
+        if len(self._last) >= REMEMBERED_MAX:
+            self._last.clear()
+        learned = self._last[sender] = _Remembered(message.properties, message.system, specs, lasting)
+        return learned
 
 
 def source_of(sender: Identity, message: Message) -> str:
@@ -78,9 +131,12 @@ def source_of(sender: Identity, message: Message) -> str:
 
 def destinations(sender: Identity, message: Message, table: RoutingTable, now: float) -> list[Destination]:
     """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
+    return list(_best(_wanted(sender, message, table), sender, table, now).values())
+
+
+def _wanted(sender: Identity, message: Message, table: RoutingTable) -> list[RouteSpec]:
     source = source_of(sender, message)
-    wanted = (spec for spec in table.by_priority if matches(spec.route, source, message))
-    return list(_best(wanted, sender, table, now).values())
+    return [spec for spec in table.by_priority if matches(spec.route, source, message)]
 
 
 def _best(

@@ -20,13 +20,16 @@ from skerry.service.lifecycle import Supervisor
 log = logging.getLogger(__name__)
 
 USER_AGENT = "skerry-edge"
+# Of a link that is dead without a word we know after half of this and the wait for a ping's answer, so that
+# the backlog drains within 30 s of any heal.
+KEEP_ALIVE_S = 20
 # As many messages as a forwarder has under way at once.
 IN_FLIGHT_MAX = 100
 # A module that restarts does not make its connection to the hub flap.
 LINGER_S = 30.0
 
 Invoke = Callable[[Identity, MethodRequest], Awaitable[MethodResponse]]
-DeliverC2D = Callable[[Message], Awaitable[None]]
+DeliverC2D = Callable[[Identity, Message], Awaitable[None]]
 
 
 class Upstream:
@@ -43,6 +46,7 @@ class Upstream:
         invoke: Invoke,
         deliver_c2d: DeliverC2D,
         needed: Callable[[Identity], bool],
+        known: Callable[[Identity], bool],
         clock: Clock,
     ) -> None:
         self._device = device
@@ -53,6 +57,8 @@ class Upstream:
         self._invoke = invoke
         self._deliver_c2d = deliver_c2d
         self._needed = needed
+        self._known = known
+        self._keys_changed = asyncio.Event()
         self._clock = clock
         self._lines: dict[Identity, Line] = {}
         self._supervisor = Supervisor(clock)
@@ -62,6 +68,8 @@ class Upstream:
             Identity(device.device, ModuleId(module)) for module in (AGENT_MODULE, HUB_MODULE)
         )
         self.listeners: list[Callable[[Identity, bool], None]] = []
+        # Called when the hub refuses the key of an identity: it may have given it a new one.
+        self.refused: Callable[[Identity], None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -103,6 +111,17 @@ class Upstream:
             self._supervisor.start(identity.client_id, line.run)
         return line
 
+    async def renew(self, identity: Identity) -> None:
+        """The identity's keys changed or are gone: what is connected with the old ones is closed."""
+        waiting, self._keys_changed = self._keys_changed, asyncio.Event()
+        waiting.set()
+        if (line := self._lines.get(identity)) is None or not (line.client.connected or line.refused):
+            return
+        del self._lines[identity]
+        await self._supervisor.cancel(identity.client_id)
+        if identity in self.system or self._needed(identity):
+            self.open(identity)
+
     async def wait_connected(self, sender: Identity) -> None:
         """Return when messages of ``sender`` can go out."""
         line = self.open(sender)
@@ -124,19 +143,32 @@ class Upstream:
             identity,
             self._hub,
             endpoint,
-            IdentityTokens(self._signer, identity, self._clock),
+            IdentityTokens(self._signer, identity, lambda: self._exists(identity), self._clock),
             clock=self._clock,
             user_agent=USER_AGENT,
             in_flight_max=IN_FLIGHT_MAX,
+            keep_alive_s=KEEP_ALIVE_S,
         )
 
         async def method(request: MethodRequest) -> MethodResponse:
             return await self._invoke(identity, request)
 
         client.on_method = method
-        if identity == self._device:
-            client.on_c2d = self._deliver_c2d
+        if identity.module is None:
+
+            async def command(message: Message) -> None:
+                await self._deliver_c2d(identity, message)
+
+            client.on_c2d = command
         return Line(client, self._twins, self._clock, self._connection_changed)
+
+    async def _exists(self, identity: Identity) -> None:
+        """Return once the device holds a key of the identity that the hub has not just refused."""
+        line = self._lines.get(identity)
+        if line is not None and line.refused and self.refused is not None:
+            self.refused(identity)
+        while not self._known(identity):
+            await self._keys_changed.wait()
 
     def _pending(self, identity: Identity) -> None:
         line = self.open(identity)

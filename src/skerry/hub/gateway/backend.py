@@ -12,11 +12,15 @@ from skerry.contract.names import HUB_MODULE, DeviceId, Identity, ModuleId
 from skerry.contract.topics import ConnectName
 from skerry.errors import InvalidInput, SkerryError
 from skerry.hub.connections import Presence
+from skerry.hub.faults import requested_delay_s
 from skerry.hub.subscriptions import Subscriptions
 from skerry.hub.verbs import Verbs
 from skerry.protocol.device_session import DeviceSession
 
 log = logging.getLogger(__name__)
+
+# The least time until a connection is dropped at its own wish: its message is stored and acknowledged first.
+FAULT_AFTER_S = 0.1
 
 
 class Gateway:
@@ -48,6 +52,7 @@ class Gateway:
         origin = self._origin(sender, message)
         system = {name: value for name, value in message.system.items() if name not in _ORIGIN}
         self._connections.active(sender)
+        self._inject_fault(sender, message)
         await self._telemetry.append(
             origin, Message(message.body, message.properties, _stamped(system, origin))
         )
@@ -75,6 +80,15 @@ class Gateway:
         """Return when every connection time that was noted is on disk."""
         while self._saving:
             await asyncio.wait(self._saving)
+
+    def _inject_fault(self, sender: Identity, message: Message) -> None:
+        delay_s = requested_delay_s(message)
+        session = self._connections.get(sender)
+        if delay_s is not None and session is not None:
+            # Not before the message is acknowledged: the client waits for that first.
+            asyncio.get_running_loop().call_later(
+                max(delay_s, FAULT_AFTER_S), session.close, "the device asked for a fault"
+            )
 
     def _origin(self, sender: Identity, message: Message) -> Identity:
         """Whose message this is: an edge hub forwards those of its modules and children (contract §6.4)."""

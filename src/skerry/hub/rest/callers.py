@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from skerry.contract.names import DeviceId, Identity, ModuleId
+from skerry.errors import NotAllowed
 from skerry.hub import authority, etags
-from skerry.hub.authority import Caller
+from skerry.hub.authority import Caller, DeviceCaller
 from skerry.hub.policies import Right
 from skerry.hub.verbs import Verbs
 
@@ -31,6 +32,17 @@ def require(request: Request, right: Right) -> None:
 def require_or_own(request: Request, right: Right, device: DeviceId) -> None:
     """As ``require``, or the caller is the device itself, asking about its own modules."""
     authority.require_or_own(caller_of(request), right, device)
+
+
+def require_device(request: Request, device: DeviceId) -> None:
+    """Raise NotAuthenticated or NotAllowed unless the caller is this device, or may connect any."""
+    caller = caller_of(request)
+    if isinstance(caller, DeviceCaller):
+        if caller.identity != Identity(device):
+            raise NotAllowed("a device may act only for itself")
+        return
+    authority.require(caller, Right.DEVICE_CONNECT)
+    verbs_of(request).registry.device(device)
 
 
 def require_reader(request: Request, right: Right) -> None:

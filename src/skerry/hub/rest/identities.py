@@ -49,7 +49,10 @@ async def list_devices(request: Request) -> Response:
     if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) < 9):
         raise InvalidInput(f"top is {text[:40]!r}", hint=f"a number from 1 to {DEVICES_TOP_MAX}", field="top")
     records = await verbs_of(request).registry.devices(int(text))
-    return Answer([_device_json(request, record) for record in records])
+    waiting = await verbs_of(request).commands.counts()
+    return Answer(
+        [_device_json(request, record, waiting.get(str(record.device_id), 0)) for record in records]
+    )
 
 
 async def get_device(request: Request) -> Response:
@@ -124,15 +127,16 @@ async def service_statistics(request: Request) -> Response:
 
 
 def _device(request: Request, record: DeviceRecord) -> Response:
-    return Answer(_device_json(request, record), headers={"etag": f'"{record.etag}"'})
+    waiting = verbs_of(request).commands.count(record.device_id)
+    return Answer(_device_json(request, record, waiting), headers={"etag": f'"{record.etag}"'})
 
 
 def _module(request: Request, record: ModuleRecord) -> Response:
     return Answer(_module_json(request, record), headers={"etag": f'"{record.etag}"'})
 
 
-def _device_json(request: Request, record: DeviceRecord) -> dict[str, Any]:
-    return device_json(record, _connected(request, record.identity))
+def _device_json(request: Request, record: DeviceRecord, waiting: int) -> dict[str, Any]:
+    return device_json(record, _connected(request, record.identity), c2d_count=waiting)
 
 
 def _module_json(request: Request, record: ModuleRecord) -> dict[str, Any]:

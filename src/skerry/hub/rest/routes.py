@@ -10,7 +10,20 @@ from starlette.types import Receive, Scope, Send
 from skerry.clock import Clock
 from skerry.errors import SkerryError
 from skerry.hub.dashboard import pages
-from skerry.hub.rest import events, identities, operations, twins
+from skerry.hub.rest import (
+    commands,
+    configurations,
+    device_messages,
+    enrollments,
+    events,
+    fleet,
+    identities,
+    ledger,
+    operations,
+    provisioning,
+    scope,
+    twins,
+)
 from skerry.hub.rest.errors import render_error, render_http_error
 from skerry.hub.verbs import Verbs
 from skerry.mqtt.link import Handler
@@ -23,10 +36,18 @@ WEBSOCKET_PATH = "/$iothub/websocket"
 def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starlette:
     """The ASGI application of a hub; ``handler`` takes the MQTT links that come over WebSocket."""
     routes: list[BaseRoute] = [
+        *fleet.routes(),
+        *configurations.routes(),
         *identities.routes(),
         *twins.routes(),
+        *commands.routes(),
+        *device_messages.routes(),
         *events.routes(),
+        *ledger.routes(),
+        *scope.routes(),
         *operations.routes(verbs),
+        *enrollments.routes(),
+        *provisioning.routes(),
         WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
     ]
     if dashboard:

@@ -60,5 +60,13 @@ def _twin(request: Request, identity: Identity, twin: Twin) -> Response:
     record = (
         verbs.registry.device(identity.device) if identity.module is None else verbs.registry.module(identity)
     )
-    document = twin_json(record, twin, verbs.connections.get(identity) is not None)
+    states = verbs.fleet.configurations.states(identity)
+    waiting = verbs.commands.count(identity.device) if identity.module is None else 0
+    document = twin_json(
+        record,
+        twin,
+        verbs.connections.get(identity) is not None,
+        c2d_count=waiting,
+        configurations=states or None,
+    )
     return Answer(document, headers={"etag": f'"{twin.etag}"'})

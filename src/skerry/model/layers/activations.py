@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skerry.model.graph import Node
 from skerry.model.layers.options import activation, weights
+from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 
@@ -43,6 +43,24 @@ def _gelu_tanh(out: OnnxWriter, x: Tensor) -> str:
     return out.op("Mul", [out.op("Mul", [x.name, out.number(0.5, "half")]), raised])
 
 
+def _celu(out: OnnxWriter, x: Tensor) -> str:
+    # ONNX' Celu with alpha 1 is Elu.
+    return out.op("Elu", [x.name], alpha=1.0)
+
+
+def _log_sigmoid(out: OnnxWriter, x: Tensor) -> str:
+    return out.op("Neg", [out.op("Softplus", [out.op("Neg", [x.name])])])
+
+
+def _squareplus(out: OnnxWriter, x: Tensor) -> str:
+    square = out.op("Add", [out.op("Mul", [x.name, x.name]), out.number(4, "four")])
+    return out.op("Mul", [out.op("Add", [x.name, out.op("Sqrt", [square])]), out.number(0.5, "half")])
+
+
+def _log_softmax(out: OnnxWriter, x: Tensor) -> str:
+    return out.op("LogSoftmax", [x.name], axis=out.axis(x, -1))
+
+
 def _softmax(out: OnnxWriter, x: Tensor) -> str:
     return out.op("Softmax", [x.name], axis=out.axis(x, -1))
 
@@ -67,6 +85,12 @@ FUNCTIONS: dict[str, Callable[[OnnxWriter, Tensor], str]] = {
     "hard_swish": _unary("HardSwish"),
     "mish": _mish,
     "gelu": _gelu,
+    "celu": _celu,
+    "hard_tanh": lambda out, x: _clip(out, x, -1, 1),
+    "log_sigmoid": _log_sigmoid,
+    "log_softmax": _log_softmax,
+    "squareplus": _squareplus,
+    "keras2_hard_sigmoid": _unary("HardSigmoid", alpha=0.2, beta=0.5),
 }
 
 

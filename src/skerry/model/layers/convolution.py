@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from skerry.model.graph import Node
 from skerry.model.keras_file import F32
 from skerry.model.layers.activations import apply_activation
 from skerry.model.layers.options import Pair, only, pair, weights, window
+from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 
@@ -40,6 +41,58 @@ def separable_conv2d(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> T
     given = [x.name, kernel] + ([out.constant(arrays[2], "bias")] if bias else [])
     x = Tensor(out.op("Conv", given, kernel_shape=[1, 1]), (*x.shape[:2], arrays[1].shape[3]))
     return apply_activation(out, node, x)
+
+
+def conv2d_transpose(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    only(node, data_format="channels_last", output_padding=None, groups=1)
+    if pair(node, "dilation_rate") != (1, 1):
+        raise node.refuse(f"dilation_rate={node.config['dilation_rate']!r}")
+    bias = bool(node.config.get("use_bias", True))
+    arrays = weights(node, 2 if bias else 1)
+    kernel, x = arrays[0], inputs[0]
+    places = transposed_sides(node, x.shape[:2], (kernel.shape[0], kernel.shape[1]))
+    given = [x.name, out.constant(np.transpose(kernel, (3, 2, 0, 1)), "kernel")]
+    given += [out.constant(arrays[1], "bias")] if bias else []
+    name = out.op(
+        "ConvTranspose",
+        given,
+        kernel_shape=kernel.shape[:2],
+        strides=pair(node, "strides"),
+        pads=[places[0].before, places[1].before, places[0].after, places[1].after],
+        output_padding=[places[0].added, places[1].added],
+    )
+    shape = (places[0].size, places[1].size, int(kernel.shape[2]))
+    return apply_activation(out, node, Tensor(name, shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One axis of a transposed convolution: its size, what is cut before and after, what is added."""
+
+    size: int
+    before: int
+    after: int
+    added: int
+
+
+def transposed_sides(node: Node, image: Sequence[int], kernel: Pair) -> tuple[Side, Side]:
+    """Keras' sizes: ``same`` is the input times the stride, ``valid`` all that the kernel reaches."""
+    mode = node.config.get("padding", "valid")
+    if mode not in ("same", "valid"):
+        raise node.refuse(f"padding={mode!r}")
+    first, second = (
+        _transposed_side(size, reach, stride, mode)
+        for size, reach, stride in zip(image, kernel, pair(node, "strides"), strict=True)
+    )
+    return first, second
+
+
+def _transposed_side(size: int, reach: int, stride: int, mode: str) -> Side:
+    whole = (size - 1) * stride + reach
+    spare = max(reach - stride, 0)
+    target = size * stride + (spare if mode == "valid" else 0)
+    before = spare // 2 if mode == "same" else 0
+    return Side(target, before, max(whole - before - target, 0), max(target - whole, 0))
 
 
 def dense(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:

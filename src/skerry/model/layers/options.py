@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from skerry.errors import Damaged
-from skerry.model.graph import Node
 from skerry.model.keras_file import F32, Json
+from skerry.model.network import Node
 
 Pair = tuple[int, int]
 

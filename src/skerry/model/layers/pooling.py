@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from skerry.model.graph import Node
 from skerry.model.layers.options import only, pair, window
+from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 

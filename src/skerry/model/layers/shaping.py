@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from skerry.errors import InvalidInput, Unsupported
-from skerry.model.graph import Node
-from skerry.model.layers.options import only, pair, sides
+from skerry.errors import InvalidInput
+from skerry.model.layers.options import only, sides
+from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 
 def flatten(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
     only(node, data_format="channels_last")
-    return _reshaped(out, inputs[0], (math.prod(inputs[0].shape),))
+    return reshaped(out, inputs[0], (math.prod(inputs[0].shape),))
 
 
 def reshape(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
@@ -25,10 +23,11 @@ def reshape(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
         target[target.index(-1)] = total // -math.prod(target)
     if math.prod(target) != total:
         raise InvalidInput(f"layer {node.name!r} reshapes {inputs[0].shape} to {target}", layer=node.name)
-    return _reshaped(out, inputs[0], tuple(target))
+    return reshaped(out, inputs[0], tuple(target))
 
 
-def _reshaped(out: OnnxWriter, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshaped(out: OnnxWriter, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The same numbers, in Keras' order, in another shape."""
     # With one pixel, NCHW and NHWC are the same numbers in the same order.
     name = x.name if x.is_image and x.shape[:2] == (1, 1) else out.to_keras(x)
     if len(shape) == 3 and shape[:2] == (1, 1):
@@ -54,21 +53,6 @@ def cropping(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return Tensor(name, (height - top - bottom, width - left - right, channels))
 
 
-def up_sampling(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
-    only(node, data_format="channels_last", interpolation="nearest")
-    rows, columns = pair(node, "size", 2)
-    height, width, channels = inputs[0].shape
-    shape = (height * rows, width * columns, channels)
-    name = out.op(
-        "Resize",
-        [inputs[0].name, "", out.constant(np.array([1, 1, rows, columns], np.float32), "scales")],
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-    return Tensor(name, shape)
-
-
 def concatenate(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
     axis = int(node.config.get("axis", -1))
     place = axis % (len(inputs[0].shape) + 1) - 1
@@ -80,14 +64,17 @@ def concatenate(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor
     return Tensor(name, tuple(shape))
 
 
-def resizing(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
-    """Resizing to the size the image has is dropped; anything else belongs into the recipe."""
-    height, width = int(node.config["height"]), int(node.config["width"])
-    if inputs[0].shape[:2] == (height, width):
-        return inputs[0]
-    raise Unsupported(
-        f"layer {node.name!r} (Resizing) resizes {inputs[0].shape[:2]} to {(height, width)} inside the model",
-        hint="save the model without it and resize in the recipe: --resize tensorflow:bilinear",
-        layer=node.name,
-        kind=node.kind,
-    )
+def permute(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    return transposed(out, inputs[0], [int(d) for d in node.config["dims"]])
+
+
+def transposed(out: OnnxWriter, x: Tensor, dims: Sequence[int]) -> Tensor:
+    """Axes in a new order, counted from 1 as without the batch."""
+    name = out.op("Transpose", [out.to_keras(x)], perm=[0, *dims])
+    return out.from_keras(name, tuple(x.shape[d - 1] for d in dims))
+
+
+def repeat_vector(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    count = int(node.config["n"])
+    row = out.op("Unsqueeze", [inputs[0].name, out.whole([1], "axis")])
+    return Tensor(out.op("Tile", [row, out.whole([1, count, 1], "times")]), (count, *inputs[0].shape))

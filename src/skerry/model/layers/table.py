@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from skerry.model.graph import Node
-from skerry.model.layers import activations, arithmetic, convolution, pooling, shaping
+from skerry.model.layers import (
+    activations,
+    arithmetic,
+    convolution,
+    normalising,
+    pooling,
+    resampling,
+    shaping,
+)
+from skerry.model.layers.operations import OPERATIONS
+from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 Emit = Callable[[OnnxWriter, Node, Sequence[Tensor]], Tensor]
@@ -20,6 +29,9 @@ DROPPED = frozenset(
         "AlphaDropout",
         "ActivityRegularization",
         "Identity",
+        "StochasticDepth",
+        "RandomHeight",
+        "RandomWidth",
         "RandomFlip",
         "RandomRotation",
         "RandomZoom",
@@ -47,8 +59,11 @@ EMIT: Mapping[str, Emit] = {
     "DepthwiseConv2D": convolution.depthwise_conv2d,
     "SeparableConv2D": convolution.separable_conv2d,
     "Dense": convolution.dense,
-    "BatchNormalization": arithmetic.batch_normalization,
-    "LayerNormalization": arithmetic.layer_normalization,
+    "Conv2DTranspose": convolution.conv2d_transpose,
+    "BatchNormalization": normalising.batch_normalization,
+    "LayerNormalization": normalising.layer_normalization,
+    "GroupNormalization": normalising.group_normalization,
+    "UnitNormalization": normalising.unit_normalization,
     "Normalization": arithmetic.normalization,
     "Rescaling": arithmetic.rescaling,
     "Add": arithmetic.merging("Add"),
@@ -57,13 +72,18 @@ EMIT: Mapping[str, Emit] = {
     "Maximum": arithmetic.merging("Max"),
     "Minimum": arithmetic.merging("Min"),
     "Average": arithmetic.merging("Add", mean=True),
+    "CustomScaleLayer": arithmetic.custom_scale,
+    "LayerScale": arithmetic.layer_scale,
     "Concatenate": shaping.concatenate,
     "Flatten": shaping.flatten,
     "Reshape": shaping.reshape,
     "ZeroPadding2D": shaping.zero_padding,
     "Cropping2D": shaping.cropping,
-    "UpSampling2D": shaping.up_sampling,
-    "Resizing": shaping.resizing,
+    "Permute": shaping.permute,
+    "RepeatVector": shaping.repeat_vector,
+    "UpSampling2D": resampling.up_sampling,
+    "Resizing": resampling.resizing,
+    "CenterCrop": resampling.centre_crop,
     "MaxPooling2D": pooling.max_pooling,
     "AveragePooling2D": pooling.average_pooling,
     "GlobalAveragePooling2D": pooling.global_average_pooling,
@@ -74,10 +94,7 @@ EMIT: Mapping[str, Emit] = {
     "ELU": activations.elu,
     "PReLU": activations.prelu,
     "Softmax": activations.softmax,
-    "ops.Add": arithmetic.operation("Add"),
-    "ops.Subtract": arithmetic.operation("Sub"),
-    "ops.Multiply": arithmetic.operation("Mul"),
-    "ops.Divide": arithmetic.operation("Div"),
-    "ops.TrueDivide": arithmetic.operation("Div"),
+    **OPERATIONS,
+    "ops.Softmax": activations.softmax,
     "ops.Gelu": activations.gelu_operation,
 }

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, in fp32, as a predictor."""
+"""ONNX Runtime on the CPU as a predictor."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class OnnxPredictor:
         self.batch_max = BATCH_MAX if fixed is None else fixed
 
     @classmethod
-    def open(cls, model: Path, *, threads: int) -> OnnxPredictor:
-        """Load ``model`` to run on ``threads`` threads that sleep when idle.
+    def open(cls, model: Path, *, threads: int, precision: str = "fp32") -> OnnxPredictor:
+        """Load ``model`` to run on ``threads`` threads that sleep when idle; ``precision`` is what it holds.
 
         Raises InvalidInput for less than one thread, Damaged for a file that is not a model.
         """
@@ -59,7 +59,7 @@ class OnnxPredictor:
                 hint="rebuild it with: skerry model build",
                 path=str(model),
             ) from exc
-        return cls(session, f"onnxruntime {runtime.__version__} cpu fp32")
+        return cls(session, f"onnxruntime {runtime.__version__} cpu {precision}")
 
     def infer(self, batch: FloatArray) -> FloatArray:
         """Probabilities ``[N, classes]`` float32; raises Damaged when the model refuses the batch."""

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Protocol, cast
 
 from skerry.serve.http.limits import Limits
 from skerry.serve.http.message import CONTINUE, Handler, Request, Response, render
@@ -34,6 +34,9 @@ class Owner(Protocol):
     def date(self) -> str:
         """The Date header's value (RFC 9110 §6.6.1)."""
 
+    def lost(self, connection: Connection) -> None:
+        """The connection has ended."""
+
 
 class Connection(asyncio.Protocol):
     """Made by the listener for each client; ``expire`` is called now and then with the loop's time."""
@@ -48,17 +51,20 @@ class Connection(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._unparsed = b""
         self._held = 0
+        self._queued_bytes = 0
+        self._reading = True
         self._writable = True
         self._eof = False
         self._lingering = False
-        self._begun: float | None = None
+        self._begun = 0.0
+        self._number = 0
         self._deadline = 0.0
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do all that asyncio.Transport says, and derive from nothing.
+        self._transport = cast(asyncio.Transport, transport)
         self._deadline = self._loop.time() + self._limits.header_s
         if self._owner.stopping or len(self._owner.connections) >= self._limits.connections_max:
             self._owner.connections.add(self)
@@ -69,9 +75,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        self._held += len(data)
-        self._owner.held_bytes += len(data)
         self._parse(self._unparsed + data if self._unparsed else data)
+        self._account()
         if self._parser.phase is Phase.BODY and self._owner.held_bytes > self._limits.held_bytes_max:
             self._refuse(Refusal(503, "too many requests are held"))
             return
@@ -83,10 +88,9 @@ class Connection(asyncio.Protocol):
         return bool(self._answering or self._queue) and not self._lingering
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._release()
-        self._owner.connections.discard(self)
         self._transport = None
-        self._queue.clear()
+        self._drop()
+        self._owner.lost(self)
         if self._answering is not None:
             self._answering.cancel()
 
@@ -114,7 +118,9 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """Take no further request; an idle connection closes now, a busy one after its answer."""
-        if self._transport is not None and self._answering is None and self._parser.phase is Phase.START:
+        if self._transport is None or self._answering is not None or self._queue:
+            return
+        if self._parser.phase is not Phase.BODY and not self._lingering:
             self._transport.close()
 
     def abort(self) -> None:
@@ -131,10 +137,22 @@ class Connection(asyncio.Protocol):
             if len(self._queue) >= self._limits.pipelined_max:
                 break
             piece = data[position : position + PIECE_BYTES] if len(data) > PIECE_BYTES else data
-            self._queue.extend(self._parser.feed(piece))
+            for event in self._parser.feed(piece):
+                self._queue.append(event)
+                if isinstance(event, Request):
+                    self._queued_bytes += len(event.body)
             position += len(piece)
         self._unparsed = data[position:]
-        if self._transport is not None and len(self._queue) >= self._limits.pipelined_max:
+        self._read(len(self._queue) < self._limits.pipelined_max and self._parser.phase is not Phase.ENDED)
+
+    def _read(self, wanted: bool) -> None:
+        """Take more bytes from the client, or leave them with it."""
+        if self._transport is None or wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
             self._transport.pause_reading()
 
     def _advance(self) -> None:
@@ -150,28 +168,36 @@ class Connection(asyncio.Protocol):
     def _take(self, event: Event) -> None:
         match event:
             case Request():
-                answer = self._owner.handler(event)
-                if isinstance(answer, Response):
-                    self._respond(event, answer)
-                else:
-                    self._answering = self._loop.create_task(self._answer(event, answer))
+                self._begin_answer(event)
             case Continue():
                 # Too late to matter when the body is already here, and harmless.
                 self._write(CONTINUE)
             case Refusal():
                 self._refuse(event)
 
+    def _begin_answer(self, request: Request) -> None:
+        try:
+            answer = self._owner.handler(request)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = FAILED
+        if isinstance(answer, Response):
+            self._respond(request, answer)
+        else:
+            self._answering = self._loop.create_task(self._answer(request, answer))
+
     async def _answer(self, request: Request, answer: Awaitable[Response]) -> None:
         try:
             response = await answer
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            response = Response(500, _message("internal error"), "application/json")
+            response = FAILED
         self._answering = None
         self._respond(request, response)
         self._advance()
 
     def _respond(self, request: Request, response: Response) -> None:
+        self._queued_bytes -= len(request.body)
         if self._transport is None:
             return
         last = self._eof and not self._queue and not self._unparsed
@@ -179,8 +205,7 @@ class Connection(asyncio.Protocol):
         head = request.method == "HEAD"
         self._write(render(response, date=self._owner.date(), keep_alive=keep_alive, head=head))
         if not keep_alive and self._transport is not None:
-            self._queue.clear()
-            self._unparsed = b""
+            self._drop()
             self._transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -188,14 +213,12 @@ class Connection(asyncio.Protocol):
         headers = (("retry-after", str(RETRY_AFTER_S)),) if refusal.status == 503 else ()
         response = Response(refusal.status, _message(refusal.message), "application/json", headers)
         self._write(render(response, date=self._owner.date(), keep_alive=False))
-        self._queue.clear()
-        self._unparsed = b""
+        self._drop()
         self._lingering = True
-        self._release()
         if self._answering is not None:
             self._answering.cancel()
         if self._transport is not None:
-            self._transport.resume_reading()
+            self._read(True)
             if self._transport.can_write_eof() and not self._eof:
                 self._transport.write_eof()
             else:
@@ -208,31 +231,42 @@ class Connection(asyncio.Protocol):
 
     def _wait(self) -> None:
         """Set how long the client may take for what is due from it."""
-        if self._lingering or not self._writable or self._transport is None:
+        if self._lingering or not self._writable or self._transport is None or self._answering is not None:
             return
-        phase = self._parser.phase
-        if phase is Phase.HEADERS or phase is Phase.BODY:
-            now = self._loop.time()
-            if self._begun is None:
-                self._begun = now
-            if phase is Phase.HEADERS:
-                self._deadline = self._begun + self._limits.header_s
-            else:
-                whole = self._begun + self._limits.header_s + self._limits.body_s
-                self._deadline = min(now + self._limits.stall_s, whole)
+        now, phase = self._loop.time(), self._parser.phase
+        if self._number != self._parser.number:
+            self._number, self._begun = self._parser.number, now
+        if phase is Phase.HEADERS:
+            self._deadline = self._begun + self._limits.header_s
+        elif phase is Phase.BODY:
+            whole = self._begun + self._limits.header_s + self._limits.body_s
+            self._deadline = min(now + self._limits.stall_s, whole)
         else:
-            self._begun = None
-            self._deadline = self._loop.time() + self._limits.idle_s
-            if self._answering is None and not self._queue:
-                self._release()
-                self._transport.resume_reading()
-                if self._eof:
-                    self._transport.close()
+            self._deadline = now + self._limits.idle_s
+        if not self._queue:
+            self._account()
+            self._read(phase is not Phase.ENDED)
+            if self._eof and phase is Phase.START:
+                self._transport.close()
 
-    def _release(self) -> None:
+    def _account(self) -> None:
+        """Tell the owner how many bytes wait here for an answer."""
+        held = self._parser.held_bytes + len(self._unparsed) + self._queued_bytes
+        self._owner.held_bytes += held - self._held
+        self._held = held
+
+    def _drop(self) -> None:
+        """Forget what has not been answered."""
+        self._queue.clear()
+        self._unparsed = b""
+        self._queued_bytes = 0
         self._owner.held_bytes -= self._held
         self._held = 0
 
 
 def _message(text: str) -> bytes:
     return json.dumps({"message": text}).encode()
+
+
+# The answer to a request that a mistake of ours left without one.
+FAILED = Response(500, _message("internal error"), "application/json")

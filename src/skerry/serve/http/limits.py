@@ -28,7 +28,7 @@ class Limits:
     body_s: float = 60.0
     """For the whole body: 32 MiB at half a megabyte per second."""
     idle_s: float = 75.0
-    """A kept-alive connection without a request; above the 60 s of common proxies, which should close first."""
+    """A kept-alive connection without a request; proxies, which should close first, take 60 s."""
     write_s: float = 30.0
     """For the peer to take its response from us once the socket's buffer is full."""
     linger_s: float = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 from email.utils import format_datetime
@@ -36,6 +37,7 @@ class HttpListener:
         self._server: asyncio.Server | None = None
         self._look: asyncio.TimerHandle | None = None
         self._date = ("", -1.0)
+        self._empty = asyncio.Event()
 
     @classmethod
     async def start(
@@ -66,18 +68,23 @@ class HttpListener:
             self._server.close()
         for connection in list(self.connections):
             connection.stop()
-        end = self._loop.time() + graceful_s
-        while self.connections and self._loop.time() < end:
-            await asyncio.sleep(min(0.01, graceful_s))
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), graceful_s)
         for connection in list(self.connections):
             connection.abort()
-        # Transports tell their protocols in the next turns of the loop.
-        while self.connections:
-            await asyncio.sleep(0)
+        if self.connections:
+            await self._empty.wait()
         if self._server is not None:
             await self._server.wait_closed()
         if self._look is not None:
             self._look.cancel()
+
+    def lost(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if self.stopping and not self.connections:
+            self._empty.set()
 
     def date(self) -> str:
         """Now, as HTTP writes it; made once per second."""

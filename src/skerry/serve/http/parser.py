@@ -50,12 +50,30 @@ class RequestParser:
         self._events: list[Event] = []
         self._refusal: Refusal | None = None
         self.phase = Phase.START
+        self.number = 0
+        """How many requests have begun."""
         self._begin()
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the body that is not complete yet."""
+        return self._size
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes, in order."""
+        # In pieces, as what comes after a piece's last event in it is not counted.
+        piece_max = self._limits.header_bytes_max
+        if len(data) <= piece_max:
+            self._feed(data)
+        else:
+            for position in range(0, len(data), piece_max):
+                self._feed(data[position : position + piece_max])
+        events, self._events = self._events, []
+        return events
+
+    def _feed(self, data: bytes) -> None:
         if self.phase is Phase.ENDED:
-            return []
+            return
         # Bytes that complete nothing (an endless header, chunk extension or line break) are counted here.
         self._silent += len(data)
         try:
@@ -64,16 +82,17 @@ class RequestParser:
             # We speak nothing else; what follows belongs to no protocol we know.
             self.phase = Phase.ENDED
         except httptools.HttpParserError as exc:
-            self._refuse(400, f"not HTTP: {_reason(exc)}")
-        if self._silent > self._limits.header_bytes_max and self.phase is not Phase.ENDED:
+            # After a request that ends the connection, whatever follows is an error to httptools.
+            if not self._ended():
+                self._refuse(400, f"not HTTP: {_reason(exc)}")
+        if self._silent > self._limits.header_bytes_max and not self._ended():
             self._refuse(431, "the headers are too large")
-        events, self._events = self._events, []
-        return events
 
     # What httptools calls.
 
     def on_message_begin(self) -> None:
         self._begin()
+        self.number += 1
         self.phase = Phase.HEADERS
 
     def on_url(self, url: bytes) -> None:
@@ -96,7 +115,8 @@ class RequestParser:
         problem = self._problem()
         if problem is not None:
             self._stop(problem)
-        self._keep_alive = self._parser.should_keep_alive()
+        # A client of HTTP/1.0 expects the connection to end, or a header that nobody needs today.
+        self._keep_alive = self._parser.should_keep_alive() and self._version == "1.1"
         if self._headers.get("expect", "").lower() == "100-continue" and self._version != "1.0":
             self._events.append(Continue())
 
@@ -122,6 +142,9 @@ class RequestParser:
     @property
     def _version(self) -> str:
         return self._parser.get_http_version()
+
+    def _ended(self) -> bool:
+        return self.phase is Phase.ENDED
 
     def _begin(self) -> None:
         self._url = b""
@@ -151,7 +174,8 @@ class RequestParser:
                 return Refusal(400, "the length of the body is ambiguous")
             if headers["transfer-encoding"].lower() != "chunked":
                 return Refusal(501, "only the transfer coding chunked is known")
-        if int(headers.get("content-length", "0") or "0") > self._limits.body_bytes_max:
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._limits.body_bytes_max:
             return Refusal(413, "the request is too large")
         if headers.get("expect", "100-continue").lower() != "100-continue":
             return Refusal(417, "no such expectation can be met")

@@ -14,6 +14,9 @@ Endpoint: TypeAlias = Callable[..., Answer]
 """Called with the request and the parts of the path in braces, in order."""
 ErrorResponse: TypeAlias = Callable[[SkerryError], Response]
 
+# Paths with parts whose route is remembered: clients ask for the same few.
+MATCHED_MAX = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -35,6 +38,7 @@ class Router:
         self.routes = tuple(routes)
         self._missing = missing
         self._fixed: dict[str, dict[str, Route]] = {}
+        self._matched: dict[str, tuple[dict[str, Route], Sequence[str]]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
         by_path: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -67,10 +71,16 @@ class Router:
         methods = self._fixed.get(path)
         if methods is not None:
             return methods, ()
+        known = self._matched.get(path)
+        if known is not None:
+            return known
         for pattern, found in self._patterns:
             match = pattern.fullmatch(path)
             if match is not None:
-                return found, match.groups()
+                if len(self._matched) >= MATCHED_MAX:
+                    self._matched.clear()
+                self._matched[path] = (found, match.groups())
+                return self._matched[path]
         return None, ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from skerry.clock import ManualClock
-from skerry.edge.agent.agent import Agent
+from skerry.edge.agent.agent import ROLLBACK_AFTER_S, Agent
 from skerry.edge.agent.environment import Surroundings
 from skerry.errors import StorageFull, Unavailable
 from skerry.store.database import Database
@@ -20,24 +20,34 @@ AROUND = Surroundings("edge-1", "hub.test", "gateway", "172.17.0.1", 8884)
 class Bench:
     """An agent with everything around it; ``settle`` looks until nothing is left to do."""
 
-    def __init__(self, database: Database, clock: ManualClock, world: World, boot_id: str = "boot-1") -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: ManualClock,
+        world: World,
+        boot_id: str = "boot-1",
+        engine: MemoryEngine | None = None,
+        documents: Documents | None = None,
+        rollback_after_s: float = ROLLBACK_AFTER_S,
+    ) -> None:
         self.clock = clock
         self.twin = MemoryTwin()
         self.host = MemoryHost()
-        self.engine = MemoryEngine(clock, world)
+        self.engine = engine or MemoryEngine(clock, world)
         self.agent = Agent(
             engine=self.engine,
             twin=self.twin,
             host=self.host,
-            documents=Documents(database, "agent"),
+            documents=documents or Documents(database, "agent"),
             surroundings=AROUND,
             clock=clock,
             boot_id=boot_id,
+            rollback_after_s=rollback_after_s,
         )
         self.agent.load()
 
-    async def settle(self) -> None:
-        for _ in range(12):
+    async def settle(self, looks: int = 12) -> None:
+        for _ in range(looks):
             await self.agent.look()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -199,7 +209,8 @@ async def test_the_loop_wakes_on_engine_events(database: Database, clock: Manual
         await clock.advance(0.1)
         await asyncio.sleep(0.005)
     assert bench.statuses() == {"cnn": "running"}
+    before = len(bench.engine.world.journal)
     await bench.agent.restart("cnn")
-    assert bench.engine.world.journal[-2:] == ["stop cnn", "start cnn"]
+    assert bench.engine.world.journal[before : before + 2] == ["stop cnn", "start cnn"]
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)

@@ -51,9 +51,15 @@ def test_policies(policy: str, ended_well: bool, failed: bool, ill: bool) -> Non
 
 
 def test_an_exit_is_followed_by_the_wait_of_its_count() -> None:
-    exited = seen(status="exited", exit_code=1, finished_at=NOON)
-    assert restart_due_at(exited, NEVER, NOON) == NOON + 10
+    exited = seen(status="exited", exit_code=1, started_at=NOON - 60, finished_at=NOON)
     assert restart_due_at(exited, Tally(3, NOON - 100), NOON) == NOON + 80
+
+
+def test_a_module_that_was_well_is_back_at_once_and_one_that_ended_at_once_is_not() -> None:
+    exited = seen(status="exited", exit_code=1, started_at=NOON - 60, finished_at=NOON)
+    assert restart_due_at(exited, NEVER, NOON) <= NOON
+    at_once = seen(status="exited", exit_code=1, started_at=NOON - 1, finished_at=NOON)
+    assert restart_due_at(at_once, NEVER, NOON) == NOON + 9
 
 
 def test_an_ill_module_is_restarted_at_once_the_first_time_only() -> None:

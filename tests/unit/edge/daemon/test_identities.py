@@ -111,6 +111,32 @@ async def test_only_what_we_made_is_removed(database: Database, service: MemoryI
     assert set(identities.known) == {"$edgeAgent", "$edgeHub", "camera"}
 
 
+async def test_a_module_the_hub_took_out_of_the_deployment_is_forgotten(
+    database: Database, service: MemoryIdentityService
+) -> None:
+    identities = await opened(database, service)
+    await ensure_system_identities(identities)
+    await identities.ensure(CNN)
+    del service.identities[CNN]
+    await identities.refresh(lambda module: False)
+    assert CNN not in identities.known
+    assert CNN not in service.identities
+    assert set(identities.known) == {"$edgeAgent", "$edgeHub"}
+
+
+async def test_a_newer_identity_at_the_hub_is_kept_when_the_old_one_is_removed(
+    database: Database, service: MemoryIdentityService
+) -> None:
+    identities = await opened(database, service)
+    old = await identities.ensure(CNN)
+    heard: list[tuple[object, object]] = []
+    identities.listeners.append(lambda before, after: heard.append((before, after)))
+    newer = service.add("cnn", "iotEdge")
+    await identities.remove(CNN)
+    assert service.identities[CNN] == identities.get(CNN) == newer
+    assert heard == [(old, newer)]
+
+
 async def test_without_a_hub_nothing_new_is_made(database: Database) -> None:
     identities = Identities(CONNECTION, Documents(database, "identities"), NoIdentityService())
     with pytest.raises(Unavailable, match="switched off"):
@@ -141,5 +167,26 @@ async def test_the_watch_tries_until_the_first_contact_and_tells_of_changes(
     service.rekey("$edgeHub", "bmV3")
     await passes(70)
     assert changes == ["changed"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_refused_key_is_looked_up_again_at_once(
+    database: Database, service: MemoryIdentityService, clock: ManualClock
+) -> None:
+    identities = await opened(database, service)
+    await ensure_system_identities(identities)
+    changes: list[str] = []
+    watch = IdentityWatch(
+        identities, connected=lambda: True, changed=lambda: changes.append("changed"), clock=clock
+    )
+    task = asyncio.create_task(watch.run())
+    await asyncio.sleep(0.05)
+    service.rekey("$edgeHub", "bmV3")
+    watch.ask()
+    async with asyncio.timeout(5):
+        while not changes:
+            await asyncio.sleep(0.005)
+    assert identities.get(ModuleId("$edgeHub")).primary_key == "bmV3"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

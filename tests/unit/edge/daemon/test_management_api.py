@@ -46,7 +46,8 @@ async def test_modules_logs_restart_status_and_numbers(tmp_path: Path) -> None:
         assert (await client.get("/modules/cnn/logs", params={"since": "soon"})).status_code == 400
 
         assert (await client.post("/modules/cnn/restart")).status_code == 204
-        assert engine.world.journal[-2:] == ["stop cnn", "start cnn"]
+        # The agent may see the stopped module first and start it too; starting twice is starting once.
+        assert engine.world.journal[2:4] == ["stop cnn", "start cnn"]
         assert (await client.post("/modules/nobody/restart")).status_code == 404
 
         status = (await client.get("/status")).json()

@@ -8,7 +8,6 @@ from skerry.edge.engine.create_options import (
     command,
     container_config,
     environment,
-    process_cannot,
 )
 from skerry.edge.engine.port import LABEL_ORIGINAL_IMAGE, LABEL_OWNER, OWNER, Mount, RunSpec
 from skerry.errors import InvalidInput
@@ -49,31 +48,6 @@ def test_a_malformed_bind_is_refused(text: str) -> None:
         binds({"HostConfig": {"Binds": [text]}})
 
 
-def test_what_a_process_cannot_be_given_is_listed_and_what_asks_for_nothing_is_not() -> None:
-    options = {
-        "Env": ["A=1"],
-        "Tty": False,
-        "User": "1000",
-        "HostConfig": {
-            "Privileged": True,
-            "Memory": 0,
-            "Binds": ["/a:/b"],
-            "NetworkMode": "bridge",
-            "PortBindings": {
-                "5001/tcp": [{"HostPort": "5001"}],
-                "80/tcp": [{"HostPort": "8080"}],
-                "81/tcp": [{}],
-            },
-        },
-    }
-    assert process_cannot(options) == [
-        "HostConfig.NetworkMode",
-        "HostConfig.PortBindings.80/tcp",
-        "HostConfig.Privileged",
-        "User",
-    ]
-
-
 def test_a_container_gets_the_network_the_mounts_the_labels_and_log_rotation() -> None:
     spec = RunSpec(
         name="cnn",
@@ -95,6 +69,7 @@ def test_a_container_gets_the_network_the_mounts_the_labels_and_log_rotation() -
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}},
             "NetworkMode": "net",
             "RestartPolicy": {"Name": ""},
+            "AutoRemove": False,
         },
         "NetworkingConfig": {"EndpointsConfig": {"net": {"Aliases": ["cnn"]}}},
     }

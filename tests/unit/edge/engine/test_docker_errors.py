@@ -3,7 +3,7 @@
 import aiodocker
 import pytest
 
-from skerry.edge.engine.docker import translated
+from skerry.edge.engine.docker_errors import translated
 from skerry.errors import (
     InvalidInput,
     NotAuthenticated,

@@ -38,7 +38,7 @@ def program(root: Path, **env: str) -> Program:
         working_dir="/",
         user=1000,
         mounts=[("/host/socket", "/var/run/iotedge", False)],
-        hosts={},
+        hosts_file=Path("/state/hosts"),
         hostname="cnn",
     )
 
@@ -62,9 +62,9 @@ def test_a_program_is_found_by_path_and_by_name(root: Path) -> None:
 def test_bubblewrap_gets_no_capabilities_its_own_namespaces_and_nothing_writable_of_the_image(
     root: Path,
 ) -> None:
-    argv = bubblewrap_argv("bwrap", program(root, A="1"), status_fd=7, hosts_fd=8)
+    argv = bubblewrap_argv("bwrap", program(root, A="1"), status_fd=7, seccomp_fd=8)
     text = " ".join(argv)
-    assert "--unshare-all --share-net --new-session" in text
+    assert "--unshare-all --new-session --as-pid-1 --cap-drop ALL --share-net" in text
     assert "--cap-drop ALL" in text
     assert f"--ro-bind {root} /" in text
     assert "--uid 1000 --gid 1000" in text
@@ -100,6 +100,6 @@ def test_plainly_environment_values_that_are_paths_become_the_hosts(root: Path) 
 def test_plainly_an_image_without_a_known_loader_cannot_run(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/x").touch()
-    static = Program(tmp_path, ["/bin/x"], {}, "/", None, [], {}, "m")
+    static = Program(tmp_path, ["/bin/x"], {}, "/", None, [], Path("hosts"), "m")
     with pytest.raises(Unsupported, match="install bubblewrap"):
         plain_argv(static, status_file=Path("/s"))

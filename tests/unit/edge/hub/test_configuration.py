@@ -19,7 +19,9 @@ async def take(database: Database, desired: dict[str, Any], version: int) -> tup
     twins, tables = Twins(Documents(database, "twins")), list[RoutingTable]()
     await twins.load()
     await twins.synced(HUB, {"desired": {**desired, "$version": version}, "reported": {"$version": 1}})
-    configuration = HubConfiguration(HUB, twins, Documents(database, "hub-configuration"), tables.append)
+    configuration = HubConfiguration(
+        HUB, twins, Documents(database, "hub-configuration"), lambda table, _: tables.append(table)
+    )
     configuration.load()
     await configuration.take()
     return tables, twins

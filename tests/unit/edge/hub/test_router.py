@@ -11,6 +11,7 @@ from skerry.contract.hub_desired import PRIORITY_DEFAULT, parse_hub_desired
 from skerry.contract.message import Message
 from skerry.edge.hub.router import (
     Destination,
+    Router,
     RoutingTable,
     destinations,
     input_endpoint,
@@ -73,3 +74,24 @@ def test_endpoint_names_read_back(name: str, input_name: str) -> None:
     assert upstream_sender(input_endpoint(name, input_name)) is None
     assert upstream_sender(upstream_endpoint(module(name))) == module(name)
     assert input_of(upstream_endpoint(module(name))) is None
+
+
+def test_what_the_router_remembers_is_what_it_would_find() -> None:
+    routes = table(up="FROM /messages/* WHERE kind = 'good' INTO $upstream")
+    router = Router(routes)
+    good, bad = Message(b"", {"kind": "good"}), Message(b"", {"kind": "bad"})
+    for message in (good, good, bad, good, Message(b"other", good.properties, good.system), bad):
+        expected = destinations(module("cnn"), message, routes, 5.0)
+        assert router.destinations(module("cnn"), message, 5.0) == expected
+    assert len(router.destinations(module("camera"), good, 5.0)) == 1
+
+
+def test_a_route_that_reads_the_body_is_looked_at_for_every_message() -> None:
+    router = Router(table(up="FROM /* WHERE $body.n > 1 INTO $upstream"))
+    system = {"contentType": "application/json", "contentEncoding": "utf-8"}
+    properties: dict[str, str | None] = {}
+    found = [
+        len(router.destinations(module("cnn"), Message(body, properties, system), 0.0))
+        for body in (b'{"n": 2}', b'{"n": 0}', b'{"n": 3}')
+    ]
+    assert found == [1, 0, 1]

@@ -1,0 +1,1 @@
+"""What ``skerry edge check`` looks at, one file per check."""

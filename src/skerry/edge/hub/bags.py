@@ -1,0 +1,94 @@
+"""The encoded properties of what is stored, stamped with who sent it when.
+
+A sender mostly repeats its properties, and then they come as the very same objects: encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skerry.contract.message import BAG_CHARS_MAX, MESSAGE_BYTES_MAX, Message, encode_bag
+from skerry.contract.names import Identity
+from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY
+
+# Room that our own properties take in the bag, generously.
+OWN_PROPERTIES_BYTES = 512
+# Senders whose last properties are remembered.
+REMEMBERED_MAX = 4096
+SMALL_BODY_BYTES = MESSAGE_BYTES_MAX // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A sender's properties, encoded for modules here (``local``) and for the hub (``upward``).
+
+    ``timed``: the sender said when. ``roomy``: ours fit beside them.
+    """
+
+    properties: Mapping[str, str | None]
+    system: Mapping[str, str]
+    local: str
+    upward: str
+    timed: bool
+    roomy: bool
+
+    def plain(self, suffix: str) -> str:
+        """What modules on the device get. A message at the very bound goes as it is."""
+        return self.local if self.timed or not self.roomy else self.local + suffix
+
+    def numbered(self, suffix: str, number: int, epoch: str) -> str:
+        """What the hub gets of a roomy message: with the ledger's number."""
+        time = "" if self.timed else suffix
+        return f"{self.upward}{time}&{SEQUENCE_PROPERTY}={number}&{EPOCH_PROPERTY}={epoch}"
+
+
+class Bags:
+    """Encodes what senders send."""
+
+    def __init__(self) -> None:
+        self._last: dict[Identity, Stamped] = {}
+
+    def stamped(self, sender: Identity, message: Message) -> Stamped:
+        """The properties with the originator (contract.md §2.1), without the time."""
+        if len(message.body) >= SMALL_BODY_BYTES:
+            return _stamp(sender, message)
+        known = self._last.get(sender)
+        if known is None or known.properties is not message.properties or known.system is not message.system:
+            known = _stamp(sender, message)
+            if len(self._last) >= REMEMBERED_MAX:
+                self._last.clear()
+            self._last[sender] = known
+        return known
+
+
+def time_suffix(now: str) -> str:
+    """The bag of the time a message was stored (ISO, UTC), to be put behind others."""
+    return "&" + encode_bag(Message(b"", {}, {"creationTime": now}))
+
+
+def _stamp(sender: Identity, message: Message) -> Stamped:
+    properties, system = message.properties, message.system
+    timed = "creationTime" in system
+    if not _has_room(message):
+        bag = encode_bag(message)
+        return Stamped(properties, system, bag, bag, timed, roomy=False)
+    origin = {"connectionDeviceId": str(sender.device)}
+    if sender.module is not None:
+        origin["connectionModuleId"] = str(sender.module)
+    stamped = Message(b"", properties, {**system, **origin})
+    local = upward = encode_bag(stamped)
+    if SEQUENCE_PROPERTY in properties or EPOCH_PROPERTY in properties:
+        ours = (SEQUENCE_PROPERTY, EPOCH_PROPERTY)
+        theirs = {name: value for name, value in properties.items() if name not in ours}
+        upward = encode_bag(Message(b"", theirs, stamped.system))
+    return Stamped(properties, system, local, upward, timed, roomy=True)
+
+
+def _has_room(message: Message) -> bool:
+    """A message at the very bound goes as it is: with our additions the hub would refuse it."""
+    properties = sum(len(name) + len(value or "") for name, value in message.properties.items())
+    if len(message.body) < SMALL_BODY_BYTES and properties < BAG_CHARS_MAX // 8:
+        return True
+    bag = len(encode_bag(message)) + OWN_PROPERTIES_BYTES
+    return bag <= BAG_CHARS_MAX and len(message.body) + bag <= MESSAGE_BYTES_MAX

@@ -1,0 +1,1 @@
+"""The AMQP front: what Microsoft's service SDKs do over AMQP only (contract §4.8)."""

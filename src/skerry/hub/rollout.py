@@ -1,0 +1,178 @@
+"""Bringing configurations to the devices they are for, whenever either changes (contract §6.11)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from skerry.clock import Clock, iso
+from skerry.contract.configuration import Configuration, Kind, apply_parts, parse_configuration, updated
+from skerry.contract.names import Identity
+from skerry.contract.query_expression import paths
+from skerry.contract.twin import difference
+from skerry.errors import SkerryError
+from skerry.hub import configuration_rows, identity_rows, twin_rows
+from skerry.hub.changes import Changes
+from skerry.hub.deployments import Deployments, apply_manifest
+from skerry.hub.rollout_plan import Decision, describe, plan
+from skerry.hub.twins import DesiredChange, Twins, patched
+from skerry.store.database import Database
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+# Devices weighed between two looks at what changed meanwhile.
+BATCH = 64
+PLAN_SHOWN_MAX = 1000
+
+
+class Rollout:
+    """Takes note of changes and works them off; each device is one transaction, so that all of a deployment
+    is on it or nothing."""
+
+    def __init__(
+        self, database: Database, deployments: Deployments, twins: Twins, changes: Changes, clock: Clock
+    ) -> None:
+        self._database = database
+        self._deployments = deployments
+        self._twins = twins
+        self._clock = clock
+        self._changed: set[Identity] = set()
+        self._all = True
+        self._wake = asyncio.Event()
+        self._configurations: Sequence[Configuration] = ()
+        self._reported_matters = False
+        changes.listen(self._note)
+
+    def configurations_changed(self) -> None:
+        """Every device has to be weighed again."""
+        self._all = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work off changes, for ever. What was noted before a stop of the hub is found by weighing all."""
+        self._all = True
+        while True:
+            self._wake.clear()
+            if self._all:
+                self._all = False
+                self._changed |= set(await self._everyone())
+            while self._changed and not self._all:
+                batch = [self._changed.pop() for _ in range(min(BATCH, len(self._changed)))]
+                await self._settle(batch)
+            if not self._all:
+                await self._wake.wait()
+
+    async def plan(self, document: Any, name: str) -> list[Json]:
+        """What a configuration would change, device by device, before it is there. Raises InvalidInput."""
+        wanted = parse_configuration(document, name)
+
+        def work(connection: sqlite3.Connection) -> list[Json]:
+            known = configuration_rows.listed(connection)
+            now, old = iso(self._clock.now()), configuration_rows.find(connection, name)
+            new = updated(old, wanted, now, "") if old else replace(wanted, created=now)
+            others = [configuration for configuration in known if configuration.id != name]
+            found = []
+            for identity in _identities(connection, [new]):
+                decision = plan(connection, identity, [*others, new])
+                if decision is not None and decision.changed:
+                    found.append(describe(connection, decision))
+            return found[:PLAN_SHOWN_MAX]
+
+        return await self._database.read(work)
+
+    def _note(self, identity: Identity, what: str) -> None:
+        if not self._configurations or (what == "properties.reported" and not self._reported_matters):
+            return
+        if identity.module is not None and not any(c.kind is Kind.MODULE for c in self._configurations):
+            return
+        self._changed.add(identity)
+        self._wake.set()
+
+    async def _everyone(self) -> list[Identity]:
+        def work(connection: sqlite3.Connection) -> tuple[list[Configuration], list[Identity]]:
+            known = configuration_rows.listed(connection)
+            return known, _identities(connection, known)
+
+        self._configurations, identities = await self._database.read(work)
+        self._reported_matters = any(_reads_reported(c) for c in self._configurations)
+        return identities
+
+    async def _settle(self, batch: Sequence[Identity]) -> None:
+        known = self._configurations
+
+        def work(connection: sqlite3.Connection) -> list[Identity]:
+            decisions = [plan(connection, identity, known) for identity in batch]
+            return [decision.identity for decision in decisions if decision and decision.changed]
+
+        due = await self._database.read(work)
+        await asyncio.gather(*[self._apply(identity, known) for identity in due])
+
+    async def _apply(self, identity: Identity, known: Sequence[Configuration]) -> None:
+        now = iso(self._clock.now())
+
+        def work(
+            connection: sqlite3.Connection,
+        ) -> tuple[Decision, list[DesiredChange], list[Identity]] | None:
+            decision = plan(connection, identity, known)
+            return None if decision is None else (decision, *_carry_out(connection, decision, now))
+
+        try:
+            done = await self._database.write(work)
+        except SkerryError as exc:
+            # The next change of the device, or of a configuration, tries again.
+            log.error("configurations not applied to %s: %s", identity, exc)
+            return
+        if done is None:
+            return
+        decision, changes, removed = done
+        self._deployments.tell(changes, removed)
+        log.info(
+            "configurations of %s: %s%s",
+            identity,
+            ", ".join(f"{name} {status.value}" for name, status in sorted(decision.statuses.items()))
+            or "none",
+            f" ({decision.problem})" if decision.problem else "",
+        )
+
+
+def _carry_out(
+    connection: sqlite3.Connection, decision: Decision, now: str
+) -> tuple[list[DesiredChange], list[Identity]]:
+    changes: list[DesiredChange] = []
+    removed: list[Identity] = []
+    if decision.content is not None and decision.manifest is not None:
+        changes, removed = apply_manifest(connection, decision.identity.device, decision.manifest, now)
+    elif decision.content is not None:
+        twin = twin_rows.load(connection, decision.identity)
+        parts = next(iter(decision.content.values()))
+        patch = difference(twin.desired.values, apply_parts(twin.desired.values, parts))
+        if patch:
+            twin, change = patched(decision.identity, twin, None, patch, now)
+            twin_rows.save(connection, decision.identity, twin)
+            changes = [change] if change else []
+    configuration_rows.save_states(connection, decision.holder, decision.statuses, decision.removed)
+    configuration_rows.save_digest(connection, decision.identity, decision.digest)
+    return changes, removed
+
+
+def _identities(connection: sqlite3.Connection, configurations: Sequence[Configuration]) -> list[Identity]:
+    """All devices; modules too when a configuration is for modules, or once was."""
+    found = [row.identity for row in identity_rows.devices(connection, -1)]
+    kinds = {configuration.kind for configuration in configurations}
+    rows = connection.execute("SELECT DISTINCT device, module FROM configured WHERE module <> ''").fetchall()
+    if Kind.MODULE in kinds:
+        rows = connection.execute("SELECT device, module FROM identities WHERE module <> ''").fetchall()
+    return [*found, *(Identity.parse(f"{device}/{module}") for device, module in rows)]
+
+
+def _reads_reported(configuration: Configuration) -> bool:
+    condition = configuration.target.condition if configuration.target else None
+    return any(
+        path.steps[:2] == ("properties", "reported") for path in (paths(condition) if condition else [])
+    )

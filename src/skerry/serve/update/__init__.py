@@ -1,0 +1,1 @@
+"""A model replaced while it serves: fetched, checked, tried, switched, and back."""

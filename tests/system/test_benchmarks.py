@@ -1,0 +1,48 @@
+"""The benchmarks run, and their reports are whole; how fast anything was is not judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROWS = {
+    "edge_hub": [
+        "publish → route → subscribe, QoS 1, 256 B, window 100, no store",
+        "publish → route → subscribe, QoS 1, 256 B, window 100, durable",
+        "durable PUBACK, 20 devices, one in flight each",
+        "durable PUBACK, 20 devices, one in flight each, no store to compare",
+        "durable PUBACK, one serial publisher",
+        "durable PUBACK, one serial publisher, its disk alone to compare",
+        "durable append, groups of 128 × 256 B",
+    ],
+    "module": [
+        "small, 16 connections",
+        "small, 1 connection, p50",
+        "small, exec → first answer",
+        "small, RSS",
+        "small, batch 1",
+    ],
+    "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
+    "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
+}
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_benchmark_runs_and_reports_every_row(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(tmp_path), name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((tmp_path / f"{name}.json").read_text())
+    assert report["quick"]
+    assert [row["what"] for row in report["rows"]] == ROWS[name]
+    for row in report["rows"]:
+        assert row["ratio"] > 0, row
+        assert row["met"] in (True, False, None), row
+        assert row["what"] in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json"]

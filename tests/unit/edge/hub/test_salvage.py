@@ -1,0 +1,64 @@
+"""A damaged queue file is put aside, what is readable goes on, and the status says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skerry.clock import ManualClock
+from skerry.edge.stores import Stores
+from skerry.store.queue import Entry, Queue
+from tests.support.edge import Device
+
+MESSAGES = 400
+ENDPOINT = "upstream/edge-1/cnn"
+PAGE_BYTES = 4096
+
+
+async def filled(file: Path, clock: ManualClock) -> None:
+    queue = await Queue.open(file, bytes_max=10_000_000, clock=clock)
+    await queue.append(
+        [Entry(ENDPOINT, 5, None, b"%d " % n + b"x" * 900, b"edge-1/cnn\n") for n in range(MESSAGES)]
+    )
+    await queue.close()
+
+
+def break_pages(file: Path, first: int, last: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[first * PAGE_BYTES : last * PAGE_BYTES] = b"\xff" * ((last - first) * PAGE_BYTES)
+    file.write_bytes(data)
+
+
+async def test_what_is_readable_of_a_damaged_queue_goes_on(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings = Device.provisioned(tmp_path / "d").settings
+    await filled(settings.queue_file, clock)
+    break_pages(settings.queue_file, 40, 44)
+    stores = await Stores.open(settings, clock)
+    try:
+        status = stores.status()
+        assert status["state"] == "degraded"
+        assert len(status["quarantined"]) == 1
+        assert (settings.data_dir / status["quarantined"][0]).exists()
+        assert status["salvaged"]["complete"] is False
+        found = await stores.queue.peek(ENDPOINT, None, MESSAGES)
+        assert MESSAGES // 2 < len(found) < MESSAGES
+        assert status["salvaged"]["messages"] == len(found)
+        bodies = [int(stored.body.split()[0]) for stored in found]
+        assert bodies == sorted(bodies)
+        (next_sequence,) = await stores.queue.append([Entry(ENDPOINT, 5, None, b"", b"")])
+        assert next_sequence > MESSAGES
+    finally:
+        await stores.close()
+    again = await Stores.open(settings, clock)
+    assert again.status() == {"state": "ok", "quarantined": []}
+    await again.close()
+
+
+async def test_a_file_that_is_no_queue_at_all_does_not_stop_the_device(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings = Device.provisioned(tmp_path / "d").settings
+    settings.queue_file.write_bytes(b"not a database " * 1000)
+    stores = await Stores.open(settings, clock)
+    assert stores.status()["state"] == "degraded"
+    assert stores.queue.lengths() == {}
+    await stores.close()
