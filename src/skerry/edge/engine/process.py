@@ -306,7 +306,9 @@ class ProcessEngine:
         raise TimedOut(f"process {pid} of {folder.name} does not end", module=folder.name)
 
     def _observed(self, folder: ModuleFolder) -> Observed:
-        document, run, pid = folder.read(), folder.run(), folder.alive()
+        # In this order: the exit code is written before the module counts as ended, so it is there by then.
+        document, pid = folder.read(), folder.alive()
+        run = folder.run()
         status: Status
         code: int | None
         if not folder.status.exists():

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 USER_AGENT = "skerry-edge"
 # Of a link that is dead without a word we know after half of this and the wait for a ping's answer, so that
 # the backlog drains within 30 s of any heal.
-KEEP_ALIVE_S = 20
+KEEP_ALIVE_S = 12
 # As many messages as a forwarder has under way at once.
 IN_FLIGHT_MAX = 100
 # A module that restarts does not make its connection to the hub flap.
