@@ -56,6 +56,8 @@ def main(folder: Path) -> None:
     arch = importlib.import_module("arch")
 
     layers = keras.layers
+    # Also for the kernels Keras draws: some draws give a softmax that no input moves.
+    keras.utils.set_random_seed(3)
     random = np.random.default_rng(3)
 
     def enlivened(model: Any) -> Any:
