@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from skerry.clock import iso
 from skerry.errors import SkerryError
 from skerry.serve.answer import Scored
 from skerry.serve.latest import Superseded
@@ -17,6 +19,10 @@ SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25,
 
 # Scores: even steps, finer where a confident model lives.
 CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+# A twin section holds 32 KiB (contract.md §2.6).
+REPORTED_CLASSES_MAX = 50
 
 
 class Measures:
@@ -72,6 +78,25 @@ class Measures:
     def class_counts(self) -> dict[str, int]:
         """How many images had each class as their best one, since the start."""
         return {labels[0]: count for labels, count in self._classes.items()}
+
+    @property
+    def images(self) -> int:
+        """How many images were answered since the start."""
+        return sum(count for _, count in self._scored.items())
+
+    def report(self, now: datetime) -> dict[str, object]:
+        """Counts and the confidence histogram since the start, small enough for a twin."""
+        ranked = sorted(self.class_counts().items(), key=lambda item: -item[1])
+        told, rest = ranked[:REPORTED_CLASSES_MAX], ranked[REPORTED_CLASSES_MAX:]
+        # Nothing scores above the last bound, so the step beyond it is left out.
+        steps = zip(CONFIDENCE, self._confidence.counts(""), strict=False)
+        return {
+            "at": iso(now),
+            "images": self.images,
+            "classes": [{"label": label, "images": count} for label, count in told],
+            "otherClasses": sum(count for _, count in rest),
+            "confidence": [{"upTo": bound, "images": count} for bound, count in steps],
+        }
 
     def exposition(self, waiting: int) -> bytes:
         """All of it as text, to be served with ``service.metrics.CONTENT_TYPE``."""

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from skerry.contract.message import Message
 from skerry.errors import InvalidInput, SkerryError
 from skerry.serve.answer import Scored
-from skerry.serve.protocol import UNNAMED, Images, answer_document, content_kind, encode, images_of_json
+from skerry.serve.protocol import (
+    UNNAMED,
+    Images,
+    Json,
+    answer_document,
+    content_kind,
+    encode,
+    images_of_json,
+)
 
 # The endpoint names of every Azure ML image (tutorial.md a.4); routes of users name them.
 INPUT, OUTPUT = "amlInput", "amlOutput"
@@ -38,6 +46,17 @@ def answer_message(question: Message, results: Mapping[str, Scored]) -> Message:
 def error_message(question: Message, error: SkerryError) -> Message:
     """The message for ``amlOutput`` when the input could not be scored: ``{"message": why}``."""
     return _reply(question, encode({"message": str(error)}), "Error")
+
+
+def summary_message(summary: Mapping[str, Json]) -> Message:
+    """The message for ``amlOutput`` that stands for an interval's predictions; ``kind`` lets routes tell."""
+    system = {"contentType": "application/json", "contentEncoding": "utf-8"}
+    return Message(encode(summary), {RESPONSE: "OK", "kind": "summary"}, system)
+
+
+def source_of(message: Message) -> str:
+    """Whose pictures these are: what the sender calls the camera, else the sender."""
+    return message.properties.get("source") or message.system.get("connectionModuleId", "")
 
 
 def _reply(question: Message, body: bytes, response: str) -> Message:

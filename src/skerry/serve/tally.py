@@ -58,6 +58,10 @@ class Spread(Collector):
         counts[bisect_left(self._bounds, amount)] += 1
         self._sums[value] += amount
 
+    def counts(self, value: str) -> list[int]:
+        """How many fell into each step of the histogram with this label value, the last without a bound."""
+        return list(self._counts.get(value) or [0] * (len(self._bounds) + 1))
+
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         names = [*map(str, self._bounds), "+Inf"]

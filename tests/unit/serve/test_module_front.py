@@ -196,6 +196,75 @@ async def test_one_bad_property_leaves_all_as_they_were(tmp_path: Path) -> None:
         assert (hub.reported["topK"]["ac"], hub.reported["topK"]["value"]) == (424, 2)
 
 
+async def test_a_setting_that_waited_for_another_to_be_mended_is_applied_then(tmp_path: Path) -> None:
+    async with module(tmp_path, topK=1, threshold=7) as running:
+        hub = running.hub
+        await hub.until(lambda: "threshold" in hub.reported)
+        assert (hub.reported["topK"]["ac"], running.scorer.settings.top_k) == (424, 3)
+        await hub.desire({"threshold": 0.25})
+        await hub.until(lambda: hub.reported["topK"]["ac"] == 200)
+        assert (running.scorer.settings.top_k, running.scorer.settings.threshold) == (1, 0.25)
+        assert hub.reported["threshold"] == {"value": 0.25, "ac": 200, "av": 2, "ad": "applied"}
+
+
+async def test_the_twin_decides_which_answers_leave(tmp_path: Path) -> None:
+    async with module(tmp_path, upstream="changes") as running:
+        hub = running.hub
+        await hub.until(lambda: "upstream" in hub.reported)
+        assert hub.reported["upstream"]["value"]["policy"] == "changes"
+        labels = ["red", "red", "blue", "blue", "red"]
+        await ask(running, *(question(label, n) for n, label in enumerate(labels)))
+        assert [m.properties["sequence"] for m in hub.messages] == ["0", "2", "4"]
+        assert running.front.status()["withheld"] == 2
+        await hub.desire({"upstream": {"policy": "sometimes"}})
+        await hub.until(lambda: hub.reported["upstream"]["ac"] == 400)
+        assert hub.reported["upstream"]["value"]["policy"] == "changes"
+        await hub.desire({"upstream": None})
+        await hub.until(lambda: "upstream" not in hub.reported)
+        await ask(running, question("red", 9))
+        assert hub.messages[-1].properties["sequence"] == "9"
+
+
+async def test_errors_leave_whatever_the_policy(tmp_path: Path) -> None:
+    async with module(tmp_path, upstream="lowConfidence") as running:
+        await running.hub.until(lambda: "upstream" in running.hub.reported)
+        await ask(running, question("red"), Message(b"hello", {"frame": "bad"}))
+        assert [m.properties["AzureMLResponse"] for m in running.hub.messages] == ["Error"]
+
+
+async def test_a_summary_leaves_when_its_interval_is_over_and_at_the_end(tmp_path: Path) -> None:
+    async with module(tmp_path, upstream={"policy": "summary", "intervalSeconds": 1}) as running:
+        hub = running.hub
+        await hub.until(lambda: "upstream" in hub.reported)
+        await ask(running, question("red"), question("red", 2))
+        await hub.until(lambda: len(hub.messages) == 1)
+        [summary] = hub.messages
+        assert summary.properties == {"AzureMLResponse": "OK", "kind": "summary"}
+        assert json.loads(summary.body)["summary"]["classes"][0]["images"] == 2
+        await hub.desire({"upstream": {"intervalSeconds": 3600}})
+        await hub.until(lambda: hub.reported["upstream"]["value"]["intervalSeconds"] == 3600)
+        await ask(running, question("blue", 3))
+        await running.front.close()
+        assert json.loads(hub.messages[-1].body)["summary"]["classes"][0]["label"] == "blue"
+
+
+async def test_counts_and_confidence_are_reported_on_schedule(tmp_path: Path) -> None:
+    async with module(tmp_path, reportSeconds=1) as running:
+        hub = running.hub
+        await ask(running, question("red"), question("red", 2), question("blue", 3))
+        await hub.until(lambda: hub.reported.get("predictions", {}).get("images") == 3)
+        predictions = hub.reported["predictions"]
+        assert predictions["classes"] == [{"label": "red", "images": 2}, {"label": "blue", "images": 1}]
+        assert sum(step["images"] for step in predictions["confidence"]) == 3
+
+
+@pytest.mark.parametrize("seconds", [-1, 0.5, 1e9, "60", True])
+async def test_a_schedule_that_makes_no_sense_is_refused(tmp_path: Path, seconds: Any) -> None:
+    async with module(tmp_path, reportSeconds=seconds) as running:
+        await running.hub.until(lambda: "reportSeconds" in running.hub.reported)
+        assert running.hub.reported["reportSeconds"]["ac"] == 400
+
+
 async def test_it_reports_its_model_and_its_golden_set(tmp_path: Path) -> None:
     async with module(tmp_path) as running:
         await running.hub.until(lambda: "model" in running.hub.reported)
