@@ -51,4 +51,5 @@ async def until_logged(engine: Engine, line: bytes) -> None:
 
 
 def engine_of(engine: Engine) -> str:
-    return "docker" if isinstance(engine, DockerEngine) else engine.name
+    """``docker``, ``podman`` or ``process``."""
+    return "process" if isinstance(engine, ProcessEngine) else engine.name

@@ -1,7 +1,10 @@
 """Every engine, opened again and again over the same state."""
 
+import os
+import subprocess
+import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,34 @@ from tests.support.engines import IMAGE, SCRIPT, Open
 from tests.support.shell_image import write_shell_image
 
 
-@pytest.fixture(params=["docker", "bubblewrap", "plain"])
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Podman service of this test run."""
+    folder = tmp_path_factory.mktemp("podman")
+    # Podman asks for the kernel's largest limits, which not every machine's root may give.
+    (folder / "containers.conf").write_text(
+        '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
+    )
+    socket = folder / "podman.sock"
+    service = subprocess.Popen(
+        ["podman", "system", "service", "--time=0", f"unix://{socket}"],
+        env={**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(200):  # 20 s
+            if socket.is_socket():
+                break
+            assert service.poll() is None, "Podman's service ended"
+            threading.Event().wait(0.1)
+        yield f"unix://{socket}"
+    finally:
+        service.terminate()
+        service.wait(10)
+
+
+@pytest.fixture(params=["docker", "podman", "bubblewrap", "plain"])
 async def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens the engine again and again over the same state, as a restarted agent does."""
     images, device = tmp_path / "images", f"test-{uuid.uuid4().hex[:8]}"
@@ -26,6 +56,11 @@ async def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
         engine: Engine
         if request.param == "docker":
             engine = await DockerEngine.connect(device=device, images_dir=images, prefix=f"{device}-")
+        elif request.param == "podman":
+            url = request.getfixturevalue("podman")
+            engine = await DockerEngine.connect(
+                device=device, images_dir=images, prefix=f"{device}-", url=url
+            )
         else:
             bwrap = await find_bubblewrap() if request.param == "bubblewrap" else None
             assert (bwrap is not None) == (request.param == "bubblewrap"), "bubblewrap does not work here"

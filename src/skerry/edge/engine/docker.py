@@ -1,4 +1,4 @@
-"""Modules as containers of a Docker Engine (or Podman's Docker-compatible socket)."""
+"""Modules as containers of a Docker Engine, or of Podman through its Docker-compatible socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import aiodocker
 
 from skerry.contract.manifest import RegistryCredentials
 from skerry.edge.engine.create_options import container_config, host_config
-from skerry.edge.engine.docker_errors import translated
+from skerry.edge.engine.docker_connection import CALL_TIMEOUT_S, Reached, reach, runtimes
+from skerry.edge.engine.docker_errors import no_runtime, translated
 from skerry.edge.engine.docker_images import PullRoom, layout_bytes, local_name
 from skerry.edge.engine.docker_load import load
 from skerry.edge.engine.health import OUTPUT_CHARS_MAX
@@ -51,36 +52,30 @@ STATUS: Mapping[str, Status] = {
 HEALTH: Mapping[str, Health] = {"healthy": "healthy", "unhealthy": "unhealthy", "starting": "starting"}
 # Docker writes the zero time for "never".
 NEVER = "0001-01-01"
-# Asking the engine for anything but a pull, a load or a log stream takes milliseconds.
-CALL_TIMEOUT_S = 60.0
 
 
 class DockerEngine:
     """The ``Engine`` port over the Docker Engine API; one device's modules, found by labels."""
 
-    name = "docker"
-
     def __init__(
         self,
-        docker: aiodocker.Docker,
+        reached: Reached,
         *,
         device: str,
         images_dir: Path,
         prefix: str,
-        gateway: str,
         network: str,
-        root: Path = Path("/var/lib/docker"),
-        runtimes: frozenset[str] = frozenset(),
         runtime_fallback: bool = False,
     ) -> None:
-        self._docker = docker
+        self.name = "podman" if reached.podman else "docker"
+        self._reached = reached
+        self._docker = reached.docker
         self._device = device
         self.images_dir = images_dir
         self._prefix = prefix
-        self._gateway = gateway
         self._network = network
-        self._root = root
-        self._runtimes = runtimes
+        self._root = reached.root
+        self._runtimes = reached.runtimes
         self._runtime_fallback = runtime_fallback
 
     @classmethod
@@ -92,29 +87,15 @@ class DockerEngine:
         prefix: str = "",
         network: str = NETWORK,
         runtime_fallback: bool = False,
+        url: str | None = None,
     ) -> DockerEngine:
         """Reach the engine and have the module network; ``Unavailable`` when no engine answers."""
-        try:
-            docker = aiodocker.Docker()
-        except (AssertionError, ValueError) as exc:  # no socket at any of the usual places
-            raise Unavailable("no Docker Engine was found", hint="start it, or use --engine process") from exc
-        try:
-            with translated("connect to the Docker Engine"):
-                await asyncio.wait_for(docker.version(), CALL_TIMEOUT_S)
-                gateway = await _network_gateway(docker, network)
-                info = await docker.system.info()
-        except BaseException:
-            await docker.close()
-            raise
         return cls(
-            docker,
+            await reach(network, url),
             device=device,
             images_dir=images_dir,
             prefix=prefix,
-            gateway=gateway,
             network=network,
-            root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
-            runtimes=frozenset(info.get("Runtimes") or ()),
             runtime_fallback=runtime_fallback,
         )
 
@@ -281,10 +262,10 @@ class DockerEngine:
         missing = [key for key in ("RestartPolicy", "AutoRemove") if host.get(key)]
         if self._falls_back(host):
             missing.append(f"Runtime {host['Runtime']}, it runs on the CPU")
-        return [f"HostConfig.{key}" for key in sorted(missing)]
+        return [f"HostConfig.{key}" for key in sorted(missing)] + self._reached.cannot(create_options, host)
 
     def gateway_address(self) -> str:
-        return self._gateway
+        return self._reached.gateway
 
     async def close(self) -> None:
         await self._docker.close()
@@ -294,15 +275,22 @@ class DockerEngine:
         return self._runtime_fallback and bool(runtime) and runtime not in self._runtimes
 
     async def _check_runtime(self, config: dict[str, Any]) -> None:
-        """A runtime that is not there is left out where the user allows that; else Docker's refusal tells."""
+        """A runtime that is not there is left out where the user allows that, and refused where not.
+
+        Docker would refuse it too, some versions here, some at the start; Podman runs without a word.
+        """
         host = config["HostConfig"]
-        if host.get("Runtime") and host["Runtime"] not in self._runtimes:
+        if not host.get("Runtime"):
+            return
+        if host["Runtime"] not in self._runtimes:
             # It may have been installed since we connected.
-            self._runtimes = await _runtimes(self._docker)
+            self._runtimes = await runtimes(self._docker)
         if self._falls_back(host):
             log.warning("there is no runtime %s here, the module runs without it", host["Runtime"])
             del host["Runtime"]
             host.pop("DeviceRequests", None)
+        elif host["Runtime"] not in self._runtimes:
+            raise no_runtime(f"create {config['Labels'].get(LABEL_ORIGINAL_IMAGE)}", host["Runtime"])
 
     def _container(self, name: str) -> str:
         # Docker's container names cannot begin with "$".
@@ -354,26 +342,6 @@ class DockerEngine:
         except aiodocker.DockerError as exc:
             if exc.status != 404:
                 raise
-
-
-async def _network_gateway(docker: aiodocker.Docker, network: str) -> str:
-    try:
-        shown = await (await docker.networks.get(network)).show()
-    except aiodocker.DockerError as exc:
-        if exc.status != 404:
-            raise
-        await docker.networks.create({"Name": network, "Driver": "bridge", "CheckDuplicate": True})
-        log.info("network %s created", network)
-        shown = await (await docker.networks.get(network)).show()
-    for pool in (shown.get("IPAM") or {}).get("Config") or []:
-        if pool.get("Gateway"):
-            return str(pool["Gateway"])
-    raise Unavailable(f"the network {network} has no gateway address", hint=f"docker network rm {network}")
-
-
-async def _runtimes(docker: aiodocker.Docker) -> frozenset[str]:
-    with translated("ask what runtimes there are"):
-        return frozenset((await docker.system.info()).get("Runtimes") or ())
 
 
 def _log_options(tail: int | None, since: float | None, until: float | None) -> dict[str, Any]:

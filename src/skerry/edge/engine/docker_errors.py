@@ -33,6 +33,16 @@ def translated(doing: str, **fields: str) -> Iterator[None]:
         ) from exc
 
 
+def no_runtime(doing: str, runtime: str, **fields: str) -> Unsupported:
+    """A module asks for a container runtime that is not installed."""
+    return Unsupported(
+        f"cannot {doing}: this machine has no container runtime {runtime}",
+        hint="install it (for nvidia: nvidia-container-toolkit, then restart Docker), remove"
+        " HostConfig.Runtime from createOptions, or let modules run on the CPU: runtime_fallback = true",
+        **fields,
+    )
+
+
 def _ours(exc: aiodocker.DockerError, doing: str, fields: Mapping[str, str]) -> SkerryError:
     text = str(exc.message)
     low = text.lower()
@@ -45,12 +55,7 @@ def _ours(exc: aiodocker.DockerError, doing: str, fields: Mapping[str, str]) -> 
         return NotAuthenticated(what, hint="check registryCredentials in the deployment", **fields)
     if "unknown runtime specified" in low or "unknown or invalid runtime" in low:
         runtime = text.rsplit(" ", 1)[-1].strip(".")
-        return Unsupported(
-            f"cannot {doing}: this machine has no container runtime {runtime}",
-            hint="install it (for nvidia: nvidia-container-toolkit, then restart Docker), remove"
-            " HostConfig.Runtime from createOptions, or let modules run on the CPU: runtime_fallback = true",
-            **fields,
-        )
+        return no_runtime(doing, runtime, **fields)
     if "port is already allocated" in low or "address already in use" in low:
         return AlreadyExists(
             what, hint="another program has this port: change PortBindings or stop it", **fields
