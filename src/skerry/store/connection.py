@@ -12,8 +12,9 @@ from skerry.store.faults import translate, translate_os
 
 # Another process (a backup, a person with the sqlite3 tool) may hold a lock this long.
 BUSY_TIMEOUT_MS = 5_000
-# SQLite copies the WAL into the database after this many pages of 4 KiB: about 4 MB.
-CHECKPOINT_PAGES = 1_000
+# SQLite copies the WAL into the database after this many pages of 4 KiB: about 16 MB. A queue that is drained
+# as it is filled writes the same pages again and again; the later they are copied, the fewer copies.
+CHECKPOINT_PAGES = 4_000
 # After a checkpoint a WAL that had grown beyond this is cut back to it.
 WAL_BYTES_KEPT = 16 * 1024 * 1024
 

@@ -21,7 +21,8 @@ from skerry.clock import Clock
 from skerry.errors import SkerryError, StorageFull
 from skerry.store import entries
 from skerry.store.database import Database
-from skerry.store.entries import QUEUE, START, Cursor, Entry, Length, Row, Stored
+from skerry.store.entries import QUEUE, START, Cursor, Entry, Length, Stored
+from skerry.store.tail import TAIL_BYTES_MAX, Tails
 
 __all__ = ["Cursor", "Entry", "Length", "Queue", "Stored"]
 
@@ -48,7 +49,7 @@ EXPIRY_MAX = 2048
 class Batch:
     """Appends, with removals, that share one transaction."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Stored] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
@@ -60,7 +61,13 @@ class Queue:
     """Entries by endpoint, durable once appended, bounded in bytes and messages over all endpoints."""
 
     def __init__(
-        self, database: Database, clock: Clock, first: int, bytes_max: int, messages_max: int | None
+        self,
+        database: Database,
+        clock: Clock,
+        first: int,
+        bytes_max: int,
+        messages_max: int | None,
+        tails: Tails,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -77,13 +84,23 @@ class Queue:
         self._removed: set[int] = set()  # removed for callers, not yet on disk
         self._peeks: list[set[int]] = []  # what was committed as removed during each running peek
         self._removals_alone = False
+        self._tails = tails
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(
-        cls, path: Path, *, bytes_max: int, clock: Clock, messages_max: int | None = None
+        cls,
+        path: Path,
+        *,
+        bytes_max: int,
+        clock: Clock,
+        messages_max: int | None = None,
+        tail_bytes_max: int = TAIL_BYTES_MAX,
     ) -> Queue:
-        """Open or create the file; what it holds is counted. Raises as ``Database.open``."""
+        """Open or create the file; what it holds is counted. Raises as ``Database.open``.
+
+        Of what is drained as it comes ``tail_bytes_max`` stay in memory, beside the disk.
+        """
         database = await Database.open(path, [QUEUE])
         try:
             first = await database.read(entries.first_free)
@@ -91,7 +108,7 @@ class Queue:
         except SkerryError:
             await database.close()
             raise
-        queue = cls(database, clock, first, bytes_max, messages_max)
+        queue = cls(database, clock, first, bytes_max, messages_max, Tails(tail_bytes_max))
         for endpoint, length in lengths.items():
             queue._count(endpoint, length.messages, length.size)
             queue._messages += length.messages
@@ -105,24 +122,24 @@ class Queue:
         """
         if not added:
             return []
-        sizes = [len(entry.headers) + len(entry.body) for entry in added]
-        self._reserve_room(len(added), sum(sizes))
+        counts: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        for endpoint, _, _, body, headers in added:
+            counts[endpoint] = counts.get(endpoint, 0) + 1
+            sizes[endpoint] = sizes.get(endpoint, 0) + len(body) + len(headers)
+        self._reserve_room(len(added), sum(sizes.values()))
         waiter = asyncio.get_running_loop().create_future()
         sequences = range(self._next, self._next + len(added))
         self._next = sequences.stop
-        rows = [
-            (sequence, entry.endpoint, entry.priority, entry.expires_at, entry.headers, entry.body)
-            for sequence, entry in zip(sequences, added, strict=True)
-        ]
+        rows = [Stored(sequence, *entry) for sequence, entry in zip(sequences, added, strict=True)]
         with self._lock:
             batch = self._batch
             fresh = batch is None or len(batch.rows) >= BATCH_ROWS_MAX
             if batch is None or fresh:
                 batch = self._batch = Batch()
             batch.rows += rows
-            for entry, size in zip(added, sizes, strict=True):
-                batch.counts[entry.endpoint] += 1
-                batch.sizes[entry.endpoint] += size
+            batch.counts.update(counts)
+            batch.sizes.update(sizes)
             batch.waiters.append(waiter)
         if fresh:
             self._submit(batch)
@@ -137,6 +154,10 @@ class Queue:
         At most ``limit`` entries and about ``bytes_max`` bytes; no expired ones.
         """
         place = after or START
+        if not self._counts[endpoint]:
+            return []
+        if (tail := self._tails.read(endpoint)) is not None:
+            return tail.following(place, self._clock.now().timestamp(), limit, bytes_max)
         # The reader's snapshot may be older than removals that are committed while it reads.
         removed: set[int] = set()
         self._peeks.append(removed)
@@ -162,8 +183,10 @@ class Queue:
 
     async def remove(self, endpoint: str, sequences: Sequence[int]) -> None:
         """Take them out; gone for every caller now, on disk within a moment. Unknown ones are ignored."""
-        fresh = [sequence for sequence in sequences if sequence not in self._removed]
-        sizes = self._database.read_now(lambda connection: entries.sizes(connection, endpoint, fresh))
+        sizes = self._tails.take(endpoint, sequences)
+        if sizes is None:
+            fresh = [sequence for sequence in sequences if sequence not in self._removed]
+            sizes = self._database.read_now(lambda connection: entries.sizes(connection, endpoint, fresh))
         if not sizes:
             return
         self._release(endpoint, len(sizes), sum(sizes.values()))
@@ -202,6 +225,7 @@ class Queue:
             )
             for sequence, endpoint, size in gone:
                 if sequence not in self._removed:
+                    self._tails.take(endpoint, (sequence,))
                     self._release(endpoint, 1, size)
                     dropped[endpoint] += 1
             if len(gone) < EXPIRY_MAX:
@@ -229,6 +253,7 @@ class Queue:
                 break
             for sequence, length in gone:
                 if sequence not in self._removed:
+                    self._tails.take(endpoint, (sequence,))
                     self._release(endpoint, 1, length)
                     dropped, freed = dropped + 1, freed + length
         return Length(dropped, freed)
@@ -316,6 +341,10 @@ class Queue:
             removed.update(batch.removed)
         if batch.alone:
             self._removals_alone = False
+        for endpoint in batch.counts:
+            if not self._counts[endpoint]:
+                self._tails.begin(endpoint)
+        self._tails.add(batch.rows)
         for endpoint, count in batch.counts.items():
             self._count(endpoint, count, batch.sizes[endpoint])
             if endpoint in self._events:

@@ -10,6 +10,7 @@ import pytest
 from skerry.clock import ManualClock
 from skerry.errors import StorageFull, Unavailable
 from skerry.store.queue import Cursor, Entry, Length, Queue, Stored
+from skerry.store.tail import TAIL_BYTES_MAX
 
 MEGABYTE = 1024 * 1024
 
@@ -19,9 +20,11 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-async def queue(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Queue]:
-    opened = await Queue.open(tmp_path / "queue.db", bytes_max=MEGABYTE, clock=clock)
+@pytest.fixture(params=[TAIL_BYTES_MAX, 0], ids=["memory", "disk"])
+async def queue(tmp_path: Path, clock: ManualClock, request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
+    opened = await Queue.open(
+        tmp_path / "queue.db", bytes_max=MEGABYTE, clock=clock, tail_bytes_max=request.param
+    )
     yield opened
     await opened.close()
 
@@ -220,3 +223,26 @@ async def test_a_closed_queue_says_so(tmp_path: Path, clock: ManualClock) -> Non
     for _ in range(2):
         with pytest.raises(Unavailable):
             await queue.append([entry("late")])
+
+
+async def test_an_endpoint_that_falls_behind_its_memory_goes_on_from_the_disk(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    queue = await Queue.open(
+        tmp_path / "behind.db", bytes_max=MEGABYTE, clock=clock, tail_bytes_max=MEGABYTE // 4
+    )
+    try:
+        sent = [f"{number}" * 100_000 for number in range(8)]
+        for body in sent:
+            await queue.append([entry(body)])
+        read: list[str] = []
+        after = None
+        while found := await queue.peek("up", after, 3):
+            read += bodies(found)
+            after = found[-1].cursor
+            await queue.remove("up", [stored.sequence for stored in found])
+        assert read == sent
+        await queue.append([entry("again")])
+        assert bodies(await queue.peek("up", after, 3)) == ["again"]
+    finally:
+        await queue.close()

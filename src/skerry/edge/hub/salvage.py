@@ -13,7 +13,7 @@ from pathlib import Path
 from skerry.errors import SkerryError
 from skerry.store import entries
 from skerry.store.database import Database
-from skerry.store.entries import QUEUE, Row
+from skerry.store.entries import QUEUE, Stored
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 256
 STEPS_MAX = 40
 # Far beyond what any file of ours can have given out since its last row was written.
 SEQUENCES_SKIPPED = 1_000_000
-_SELECT = "SELECT sequence, endpoint, priority, expires_at, headers, body FROM entry"
+_SELECT = "SELECT sequence, endpoint, priority, expires_at, body, headers FROM entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _Reader:
         self._file = file
         self.complete = False
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Stored]:
         try:
             # Never written: what a later, better tool could read must stay.
             connection = sqlite3.connect(
@@ -75,7 +75,7 @@ class _Reader:
         finally:
             connection.close()
 
-    def _following(self, connection: sqlite3.Connection) -> Iterator[Row]:
+    def _following(self, connection: sqlite3.Connection) -> Iterator[Stored]:
         # Sequences begin at 1.
         after, step, steps = 0, 1, 0
         while True:
@@ -83,7 +83,7 @@ class _Reader:
                 for row in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (after,)):
                     after = row[0]
                     if _sound(row):
-                        yield row
+                        yield Stored(*row)
                 self.complete = steps == 0
                 return
             except sqlite3.Error as error:
@@ -96,12 +96,12 @@ class _Reader:
                 after, step = after + step, step * 2
 
 
-def _insert(rows: list[Row], connection: sqlite3.Connection) -> None:
+def _insert(rows: list[Stored], connection: sqlite3.Connection) -> None:
     entries.insert(connection, rows)
 
 
-def _take(rows: Iterator[Row]) -> list[Row]:
-    found: list[Row] = []
+def _take(rows: Iterator[Stored]) -> list[Stored]:
+    found: list[Stored] = []
     for row in rows:
         found.append(row)
         if len(found) == ROWS_AT_ONCE:
@@ -111,7 +111,7 @@ def _take(rows: Iterator[Row]) -> list[Row]:
 
 def _sound(row: tuple[object, ...]) -> bool:
     """Whether the values are of the kinds that an entry has."""
-    sequence, endpoint, priority, expires_at, headers, body = row
+    sequence, endpoint, priority, expires_at, body, headers = row
     return (
         isinstance(sequence, int)
         and isinstance(endpoint, str)
