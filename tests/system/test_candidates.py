@@ -15,6 +15,9 @@ from skerry.cli.main import skerry_command
 from skerry.model.choose import BudgetMissed
 from skerry.package.manifest import Package
 from skerry.package.trust import read_public_keys
+from skerry.serve.environment import Environment
+from skerry.serve.loading import load
+from skerry.serve.update.settings import UpdateSettings
 from skerry.sim.scenarios.wheels import SCIKIT_IMAGE, fetch, read_member
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -78,6 +81,17 @@ def test_every_candidate_keeps_the_accuracy_of_a_trained_cnn(trained: Path, tmp_
         skerry_command, ["model", "verify", str(tmp_path / "p")], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output
+    # What the build measured is what a module serves, each with its own tolerance.
+    for name in {c.name for c in package.candidates}:
+        activated = load(Environment(threads=1, candidate=name), tmp_path / "p")
+        activated.predictor.close()
+        assert activated.selection.ways[0].candidate.name == name
+        assert activated.golden.passed
+    state = UpdateSettings(tmp_path / "state")
+    measured = load(Environment(threads=2, update=state), tmp_path / "p")
+    measured.predictor.close()
+    assert measured.selection.source == "measured"
+    assert {t.name for t in measured.selection.timings} == {c.name for c in package.candidates}
 
 
 def test_a_size_budget_takes_int8_and_an_impossible_one_is_explained(trained: Path, tmp_path: Path) -> None:

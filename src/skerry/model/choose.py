@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from skerry.errors import InvalidInput, NotFound, Unsupported
 from skerry.model.candidates import NAMES, NotTried, Row, Tried
 from skerry.model.verify import Thresholds, Verification, VerificationFailed
-from skerry.package.candidate import PRECISIONS
+from skerry.package.preference import RULE, preferred
 
-RULE = "fastest on one image with all threads; within 10 % the more exact, then the plainer engine"
-# Two runs of the same engine on a shared machine differ by about as much.
-ADVANTAGE = 0.9
 # Outputs in fp32 differ by rounding; below fp32 classes decide, not digits.
 FP32 = Thresholds(max_abs=1e-4, agreement=1.0)
 REDUCED = Thresholds(max_abs=math.inf, agreement=0.98)
@@ -205,17 +202,7 @@ def _misses(row: Tried, budget: Budget) -> list[str]:
 
 
 def _fastest(rows: Sequence[Tried]) -> Tried:
-    """By precision, from the most exact down: what comes later has to be faster by a tenth."""
-    chosen: Tried | None = None
-    for precision in PRECISIONS:
-        alike = [row for row in rows if row.kind.precision == precision]
-        if not alike:
-            continue
-        fastest = min(_latency(row) for row in alike)
-        best = next(row for row in alike if ADVANTAGE * _latency(row) <= fastest)
-        if chosen is None or _latency(best) < ADVANTAGE * _latency(chosen):
-            chosen = best
-    return chosen or rows[0]
+    return preferred(rows, lambda row: row.kind.precision, _latency) or rows[0]
 
 
 def _why(chosen: Tried, within: Sequence[Tried], engine: str | None) -> str:

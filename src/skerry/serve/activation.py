@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from skerry.errors import PreconditionFailed, SkerryError
+from skerry.errors import PreconditionFailed, SkerryError, StorageFull
+from skerry.package.candidate import Candidate
 from skerry.package.manifest import GoldenSample, Package
 from skerry.package.postprocess import scores
 from skerry.package.preprocess import prepare
 from skerry.package.recipe import Recipe
+from skerry.serve.choice.selection import Selection, Way
 from skerry.serve.predictor import FloatArray, Predictor
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,9 @@ log = logging.getLogger(__name__)
 # Bounds the start: eight images of a MobileNet take some 0.1 s on one core, of a ResNet152 some 2 s.
 GOLDEN_MAX = 8
 
-# For a package whose certificate names none. Two fp32 engines differ by rounding, some 1e-6; a wrong
-# filter, colour order or weight differs by far more.
-TOLERANCE_DEFAULT = 1e-3
-
-OpenPredictor = Callable[[Path], Predictor]
+# The candidate of the package in the folder, on so many threads.
+OpenPredictor = Callable[[Candidate, Path, int], Predictor]
+Select = Callable[[Package], Selection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +62,62 @@ class GoldenReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activated:
-    """A model that may serve."""
+    """A model that may serve; the first way of ``selection`` is the one that runs."""
 
     package: Package
     predictor: Predictor
     golden: GoldenReport
+    selection: Selection
+
+
+def as_built(package: Package) -> Selection:
+    """The candidates as the build ordered them, on one thread."""
+    return Selection(tuple(Way(candidate, 1) for candidate in package.candidates))
 
 
 def activate(
     directory: Path,
     open_predictor: OpenPredictor,
     *,
+    select: Select = as_built,
     golden_max: int = GOLDEN_MAX,
     trusted_keys: Sequence[bytes] | None = None,
 ) -> Activated:
-    """Verify the package, load its model, and score up to ``golden_max`` of its golden images.
+    """Verify the package, load what ``select`` says, and score up to ``golden_max`` of its golden images.
 
-    Blocks; call it in a thread. Raises NotFound, InvalidInput or Damaged for a bad package or model,
-    NotAllowed for one that none of the ``trusted_keys`` signed (where some are given), PreconditionFailed
-    when this device does not give the recorded answers.
+    A candidate that does not load here or answers differently is passed over for the next, and named in the
+    selection. Blocks; call it in a thread. Raises NotFound, InvalidInput or Damaged for a bad package,
+    NotAllowed for one that none of the ``trusted_keys`` signed (where some are given), StorageFull when
+    memory is short, and when no candidate is left what was wrong with the first: Damaged, Unsupported,
+    Unavailable, or PreconditionFailed when this device does not give the recorded answers.
     """
     package = Package.open(directory, trusted_keys=trusted_keys)
-    predictor = open_predictor(package.model_path)
+    selection = select(package)
+    refused, problem = dict(selection.refused), None
+    for position, way in enumerate(selection.ways):
+        try:
+            predictor, report = _tried(package, way, open_predictor, golden_max)
+        except StorageFull:
+            raise
+        except SkerryError as exc:
+            refused[way.candidate.name] = " ".join(str(exc).split())
+            problem = problem or exc
+            continue
+        for name, why in refused.items():
+            log.warning("%s of %s does not run here: %s", name, package.name, why)
+        log.info("activated %s (%s) as %s: golden %s", package.name, package.digest, way, report.to_json())
+        left = replace(selection, ways=selection.ways[position:], refused=refused)
+        return Activated(package, predictor, report, left)
+    assert problem is not None, "a selection names a way"
+    raise problem
+
+
+def _tried(
+    package: Package, way: Way, open_predictor: OpenPredictor, golden_max: int
+) -> tuple[Predictor, GoldenReport]:
+    predictor = open_predictor(way.candidate, package.directory, way.threads)
     try:
-        report = score_golden(package, predictor, golden_max)
+        report = score_golden(package, predictor, golden_max, way.candidate.tolerance)
         if not report.passed:
             raise PreconditionFailed(
                 f"the model's answers here differ from the recorded ones by {report.difference:.2g}",
@@ -95,11 +127,10 @@ def activate(
     except SkerryError:
         predictor.close()
         raise
-    log.info("activated %s (%s): golden %s", package.name, package.digest, report.to_json())
-    return Activated(package, predictor, report)
+    return predictor, report
 
 
-def score_golden(package: Package, predictor: Predictor, golden_max: int) -> GoldenReport:
+def score_golden(package: Package, predictor: Predictor, golden_max: int, tolerance: float) -> GoldenReport:
     """Compare the model's outputs with the recorded ones, on samples spread over the set."""
     begun = perf_counter()
     samples = _spread(package.golden, golden_max)
@@ -115,7 +146,7 @@ def score_golden(package: Package, predictor: Predictor, golden_max: int) -> Gol
         recorded=len(package.golden),
         same_best=same_best,
         difference=difference,
-        tolerance=_tolerance(package),
+        tolerance=tolerance,
         seconds=perf_counter() - begun,
     )
 
@@ -130,12 +161,3 @@ def _compare(found: FloatArray, expected: FloatArray, recipe: Recipe) -> tuple[b
     """Whether the best label is the recorded one, and the largest difference of an output."""
     same = scores(found, recipe).argmax() == scores(expected, recipe).argmax()
     return bool(same), float(np.abs(found - expected).max())
-
-
-def _tolerance(package: Package) -> float:
-    """What the build allowed between its two engines is what it allows between two machines."""
-    allowed = package.certificate.get("allowed")
-    value = allowed.get("maxAbsDifference") if isinstance(allowed, Mapping) else None
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    return TOLERANCE_DEFAULT

@@ -22,6 +22,12 @@ class Environment:
     http_host: str = "0.0.0.0"
     http_port: int = 5001
     threads: int = 0
+    """How many threads the engine gets at most; a probe may find that fewer do as well."""
+    threads_fixed: bool = False
+    candidate: str = ""
+    """The candidate of the package to run, by its name; empty: what the build chose or a probe finds."""
+    probe: bool = True
+    """Whether the first start of a package measures what runs best here, where the result can be kept."""
     decode_threads: int = DECODE_THREADS
     queue_max: int = ADMITTED_MAX
     golden_max: int = GOLDEN_MAX
@@ -53,6 +59,9 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
         http_host=environ.get("SKERRY_HTTP_HOST") or "0.0.0.0",
         http_port=_whole(environ, "SKERRY_HTTP_PORT", 5001, 0, 65535),
         threads=_whole(environ, "SKERRY_THREADS", cpus, 1, 256),
+        threads_fixed=bool(environ.get("SKERRY_THREADS", "").strip()),
+        candidate=environ.get("SKERRY_CANDIDATE", "").strip(),
+        probe=_choice(environ, "SKERRY_PROBE", ("auto", "off")) == "auto",
         decode_threads=_whole(environ, "SKERRY_DECODE_THREADS", DECODE_THREADS, 1, 64),
         queue_max=_whole(environ, "SKERRY_QUEUE_MAX", ADMITTED_MAX, 1, 10_000),
         golden_max=_whole(environ, "SKERRY_GOLDEN_MAX", GOLDEN_MAX, 0, 10_000),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from skerry.package.candidate import Candidate
 from skerry.serve.activation import Activated, activate
-from skerry.serve.backends.onnx import OnnxPredictor
+from skerry.serve.backends.engines import open_candidate
+from skerry.serve.choice.choosing import Wanted, select
 from skerry.serve.environment import Environment
+from skerry.serve.predictor import Predictor
 from skerry.serve.probe import fits_the_loop
 
 
@@ -20,17 +24,25 @@ def load(
 ) -> Activated:
     """The package, verified, loaded and tried; ``before`` is called with the model file before it is loaded.
 
-    Blocks. Raises as ``activate`` does.
+    Blocks; a first time as long as a probe of its candidates takes. Raises as ``activate`` does.
     """
 
-    def open_predictor(model: Path) -> OnnxPredictor:
+    def open_here(candidate: Candidate, folder: Path, threads: int) -> Predictor:
         if before is not None:
-            before(model)
-        return OnnxPredictor.open(model, threads=settings.threads)
+            before(folder / candidate.file)
+        return open_candidate(candidate, folder, threads=threads)
 
+    wanted = Wanted(
+        threads=settings.threads,
+        fixed=settings.threads_fixed,
+        candidate=settings.candidate,
+        probe=settings.probe,
+        state=settings.update.state_dir if settings.update is not None else None,
+    )
     return activate(
         directory,
-        open_predictor,
+        open_here,
+        select=partial(select, wanted=wanted, before=before),
         golden_max=settings.golden_max if golden_max is None else golden_max,
         trusted_keys=settings.trusted_keys,
     )

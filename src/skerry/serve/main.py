@@ -134,7 +134,7 @@ async def serve(
                 updates = start_updates(settings, scorer, *kept, clock=clock)
                 stack.push_async_callback(updates.close)
                 models = ModelTwin(updates)
-            front = ModuleFront(client, scorer, activated.golden, measures, clock=clock, models=models)
+            front = ModuleFront(client, scorer, activated, measures, clock=clock, models=models)
             await front.start()
             stack.push_async_callback(front.close)
         await stopping.wait()

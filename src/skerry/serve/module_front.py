@@ -13,7 +13,7 @@ from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.twin import merge
 from skerry.errors import SkerryError, Throttled, Unavailable
 from skerry.protocol.client import DeviceClient
-from skerry.serve.activation import GoldenReport
+from skerry.serve.activation import Activated
 from skerry.serve.answer import Scored, Settings
 from skerry.serve.desired import PROPERTIES, ModuleSettings, apply_desired
 from skerry.serve.inputs import DRAIN_S, Inputs, Outgoing
@@ -58,7 +58,7 @@ class ModuleFront:
         self,
         client: DeviceClient,
         scorer: Scorer,
-        golden: GoldenReport,
+        activated: Activated,
         measures: Measures,
         *,
         clock: Clock,
@@ -69,7 +69,7 @@ class ModuleFront:
         self.failed = 0
         self._client = client
         self._scorer = scorer
-        self._golden = golden
+        self._activated = activated
         self._measures = measures
         self._clock = clock
         self._drain_s = drain_s
@@ -167,10 +167,12 @@ class ModuleFront:
     def _identity(self) -> dict[str, Json]:
         package, models = self._scorer.package, self._models
         model = {"name": package.name, "digest": package.digest, "recipe": package.recipe.digest}
-        golden = self._golden if models is None else models.golden
+        golden = self._activated.golden if models is None else models.golden
+        selection = self._activated.selection if models is None else models.selection
         return {
             "model": model if models is None else {**model, **models.acknowledgement()},
             "engine": self._scorer.predictor.engine,
+            "inference": selection.to_json(),
             "golden": golden.to_json(),
             **({} if models is None else models.reported()),
         }

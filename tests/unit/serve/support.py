@@ -13,11 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from skerry.clock import SystemClock
+from skerry.package.candidate import Candidate
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.preprocess import prepare
 from skerry.package.recipe import InputSpec, Label, OutputSpec, Recipe, Scaling
 from skerry.serve.activation import Activated, activate
-from skerry.serve.backends.onnx import OnnxPredictor
+from skerry.serve.backends.engines import open_candidate
+from skerry.serve.predictor import Predictor
 from skerry.serve.scoring import Scorer
 
 SIDE = 8
@@ -87,8 +89,8 @@ def make_package(
     )
 
 
-def open_predictor(model: Path) -> OnnxPredictor:
-    return OnnxPredictor.open(model, threads=1)
+def open_predictor(candidate: Candidate, directory: Path, threads: int) -> Predictor:
+    return open_candidate(candidate, directory, threads=threads)
 
 
 def activated_package(directory: Path) -> Activated:

@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 
 from skerry.errors import Damaged, NotFound, PreconditionFailed
-from skerry.package.manifest import GoldenSample
+from skerry.package.candidate import Candidate
+from skerry.package.manifest import GoldenSample, write_package
 from skerry.serve.activation import activate
-from tests.unit.serve.support import BLUE, GREEN, RED, expected, make_package, open_predictor, picture
+from tests.unit.serve.support import (
+    BLUE,
+    GREEN,
+    RECIPE,
+    RED,
+    colour_model,
+    expected,
+    make_package,
+    open_predictor,
+    picture,
+)
 
 
 def test_a_good_package_activates_and_reports_its_golden_set(tmp_path: Path) -> None:
@@ -60,6 +71,28 @@ def test_without_golden_images_there_is_nothing_to_refuse(tmp_path: Path, golden
     activated = activate(tmp_path / "model", open_predictor, golden_max=golden_max)
     activated.predictor.close()
     assert (activated.golden.passed, activated.golden.scored) == (True, 0)
+
+
+def test_each_candidate_is_held_to_its_own_tolerance(tmp_path: Path) -> None:
+    image = picture(GREEN)
+    off = GoldenSample(image, np.asarray(expected(image) + np.float32(0.02), np.float32))
+    exact = Candidate("onnx-fp32", "onnxruntime", "fp32", "model.onnx", 1e-3)
+    rough = Candidate("openvino-fp32", "openvino", "fp32", "model.onnx", 0.05)
+    write_package(
+        tmp_path / "model",
+        name="colours",
+        model={"model.onnx": colour_model()},
+        recipe=RECIPE,
+        golden=[off],
+        certificate={},
+        candidates=[exact, rough],
+    )
+    activated = activate(tmp_path / "model", open_predictor)
+    activated.predictor.close()
+    # The first one answers differently here: it is passed over, and said so.
+    assert activated.predictor.engine.startswith("openvino ")
+    assert [way.candidate for way in activated.selection.ways] == [rough]
+    assert "differ from the recorded ones by 0.02" in activated.selection.refused["onnx-fp32"]
 
 
 def test_a_changed_file_is_damaged(tmp_path: Path) -> None:

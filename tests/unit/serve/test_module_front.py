@@ -18,7 +18,7 @@ from skerry.contract.message import Message
 from skerry.contract.method import MethodRequest
 from skerry.errors import Unavailable
 from skerry.protocol.client import DeviceClient
-from skerry.serve.activation import score_golden
+from skerry.serve.activation import Activated, as_built, score_golden
 from skerry.serve.measures import Measures
 from skerry.serve.module_front import ModuleFront
 from skerry.serve.scoring import Scorer
@@ -37,8 +37,10 @@ class Running:
 
 
 def new_front(scorer: Scorer, client: DeviceClient) -> ModuleFront:
-    golden = score_golden(scorer.package, scorer.predictor, 8)
-    return ModuleFront(client, scorer, golden, Measures(), clock=SystemClock(), drain_s=DRAIN_S)
+    package = scorer.package
+    golden = score_golden(package, scorer.predictor, 8, package.chosen.tolerance)
+    activated = Activated(package, scorer.predictor, golden, as_built(package))
+    return ModuleFront(client, scorer, activated, Measures(), clock=SystemClock(), drain_s=DRAIN_S)
 
 
 @asynccontextmanager

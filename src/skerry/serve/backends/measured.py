@@ -77,9 +77,8 @@ def _run(predictor: Predictor, inputs: FloatArray, size: int) -> FloatArray:
 def _timing(
     predictor: Predictor, inputs: FloatArray, threads: int, batch: int, seconds: float
 ) -> dict[str, Any]:
-    images = [np.array(inputs[i % len(inputs)][None]) for i in range(min(len(inputs), 8))]
-    single = _times(lambda i: predictor.infer(images[i % len(images)]), seconds)
-    stack = np.concatenate([images[i % len(images)] for i in range(batch)])
+    single = one_by_one(predictor, inputs, seconds)
+    stack = np.stack([inputs[i % len(inputs)] for i in range(batch)])
     several = _times(lambda _: predictor.infer(stack), seconds / 2)
     return {
         "threads": threads,
@@ -90,12 +89,39 @@ def _timing(
     }
 
 
-def _times(call: Callable[[int], object], seconds: float) -> list[float]:
-    for i in range(WARM_UP):
+def one_by_one(
+    predictor: Predictor,
+    inputs: FloatArray,
+    seconds: float,
+    *,
+    warm_up: int = WARM_UP,
+    at_least: int = TIMES_MIN,
+    at_most: int = TIMES_MAX,
+) -> list[float]:
+    """What single images take, in seconds each; the build's timing and the device's are this one."""
+    images = [np.array(inputs[i][None]) for i in range(min(len(inputs), 8))]
+    return _times(
+        lambda i: predictor.infer(images[i % len(images)]),
+        seconds,
+        warm_up=warm_up,
+        at_least=at_least,
+        at_most=at_most,
+    )
+
+
+def _times(
+    call: Callable[[int], object],
+    seconds: float,
+    *,
+    warm_up: int = WARM_UP,
+    at_least: int = TIMES_MIN,
+    at_most: int = TIMES_MAX,
+) -> list[float]:
+    for i in range(warm_up):
         call(i)
     times: list[float] = []
     end = perf_counter() + seconds
-    while len(times) < TIMES_MIN or (perf_counter() < end and len(times) < TIMES_MAX):
+    while len(times) < at_least or (perf_counter() < end and len(times) < at_most):
         begun = perf_counter()
         call(len(times))
         times.append(perf_counter() - begun)

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.serve.activation import Activated, GoldenReport
+from skerry.serve.choice.selection import Selection
 from skerry.serve.loaded import LoadedModel
 from skerry.serve.update.shelf import Kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A loaded model, how the record names it, and its golden set's result on this device."""
+    """A loaded model, how the record names it, its golden set's result here, and how it is run."""
 
     kept: Kept
     model: LoadedModel
     golden: GoldenReport
+    selection: Selection
 
 
 @dataclass(frozen=True, slots=True)

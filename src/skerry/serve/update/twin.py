@@ -19,6 +19,7 @@ from skerry.errors import (
     Unsupported,
 )
 from skerry.serve.activation import GoldenReport
+from skerry.serve.choice.selection import Selection
 from skerry.serve.update.updates import Updates
 from skerry.serve.update.wish import (
     CONTENT_MD5,
@@ -73,6 +74,11 @@ class ModelTwin:
     def golden(self) -> GoldenReport:
         """Of the model that serves."""
         return self._updates.active.golden
+
+    @property
+    def selection(self) -> Selection:
+        """How the model that serves is run."""
+        return self._updates.active.selection
 
     def desired(self, patch: Mapping[str, Json], version: int) -> None:
         """Act on a change of the desired properties, in the background. ``model`` wins over Microsoft's."""

@@ -52,7 +52,8 @@ class Updates:
         self.changed: Callable[[], None] = lambda: None
         self.record = restored.record
         self.progress = Progress(reason=restored.reason)
-        self.active = Served(restored.kept, scorer.model, restored.activated.golden)
+        activated = restored.activated
+        self.active = Served(restored.kept, scorer.model, activated.golden, activated.selection)
         self.downloader = Downloader(settings.fetching, clock)
         self._scorer = scorer
         self._shelf = shelf
@@ -291,7 +292,8 @@ class Updates:
         package = activated.package
         in_loop = await self._in_thread(lambda: self._loading.in_loop(activated))
         model = self._scorer.load(package, activated.predictor, in_loop=in_loop)
-        served = Served(Kept(package.digest, package.name, own, key), model, activated.golden)
+        kept = Kept(package.digest, package.name, own, key)
+        served = Served(kept, model, activated.golden, activated.selection)
         try:
             await self._switch(served)
         except SkerryError:

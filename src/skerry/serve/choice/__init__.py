@@ -1,0 +1,1 @@
+"""Which of a package's candidates this device runs, on how many threads."""
