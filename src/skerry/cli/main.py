@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "method": ("method", "Invoke direct methods."),
     "model": ("model", "Build a trained Keras model into a package and an image."),
     "twin": ("twin", "Read and change twins."),
+    "uploads": ("uploads", "List, fetch and delete the files that devices uploaded."),
 }
 
 

@@ -30,10 +30,11 @@ from skerry.hub.registry import Registry
 from skerry.hub.rest.routes import web_application
 from skerry.hub.schema import HUB_MIGRATIONS, TELEMETRY_MIGRATIONS
 from skerry.hub.settings import HubSettings
-from skerry.hub.setup import DATABASE_FILE, TELEMETRY_FILE, initialise
+from skerry.hub.setup import DATABASE_FILE, TELEMETRY_FILE, UPLOADS_FOLDER, initialise
 from skerry.hub.subscriptions import Subscriptions
 from skerry.hub.telemetry import Telemetry
 from skerry.hub.twins import Twins
+from skerry.hub.uploads import Uploads
 from skerry.hub.verbs import Verbs
 from skerry.mqtt.server import serve
 from skerry.protocol.head import Head
@@ -87,6 +88,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         log_database = await Database.open(settings.data_dir / TELEMETRY_FILE, TELEMETRY_MIGRATIONS)
         stack.push_async_callback(log_database.close)
         verbs = _verbs(settings, database, Telemetry(log_database, clock), clock)
+        await asyncio.to_thread(verbs.uploads.prepare)
         gateway = Gateway(verbs, Subscriptions(database))
         stack.push_async_callback(gateway.drain)
         names = {name.lower() for name in settings.names}
@@ -111,6 +113,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         supervisor.start("trim telemetry", lambda: verbs.telemetry.keep_trimmed(*keep))
 
         supervisor.start("sweep commands", verbs.commands.keep_swept)
+        supervisor.start("sweep uploads", verbs.uploads.keep_swept)
         await verbs.fleet.start(supervisor)
 
         addresses = replace(
@@ -162,6 +165,7 @@ def _verbs(settings: HubSettings, database: Database, telemetry: Telemetry, cloc
         telemetry=telemetry,
         enrollments=Enrollments(database, settings.names, settings.host_name, clock),
         provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
+        uploads=Uploads(database, settings.data_dir / UPLOADS_FOLDER, clock, settings.uploads_keep_bytes),
         connections=connections,
         clock=clock,
     )

@@ -46,7 +46,12 @@ class Authority:
         self._policies = policies
         self._registry = registry
         self._names = frozenset(name.lower() for name in names)
+        self._host_name = names[0]
         self._clock = clock
+
+    def known_host(self, name: str) -> str:
+        """``name`` if it is one of this hub's, else the hub's own: a client may claim anything."""
+        return name if name.lower() in self._names else self._host_name
 
     def identify(self, authorization: str | None) -> Caller:
         """Who sent this ``Authorization`` header; raises NotAuthenticated."""

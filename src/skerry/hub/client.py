@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -265,6 +266,24 @@ class ServiceClient:
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
         raise Unavailable("the hub ended the event stream", hint="go on from the last sequence number")
+
+    async def call(
+        self, method: str, path: str, body: Json | None = None, *, query: dict[str, str] | None = None
+    ) -> Any:
+        """A call that has no verb above; the JSON it answers, ``None`` for nothing."""
+        return await self._call(method, path, body, query=query)
+
+    @asynccontextmanager
+    async def download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The content at a path, as it comes."""
+        try:
+            async with self._http.stream("GET", path, headers=self._headers()) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise _error(response)
+                yield response.aiter_bytes()
+        except httpx.TransportError as exc:
+            raise self._unreachable(exc) from exc
 
     async def _call(
         self,

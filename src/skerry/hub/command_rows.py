@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from skerry.clock import iso
 from skerry.contract.message import Message
@@ -120,19 +120,27 @@ def end(connection: sqlite3.Connection, sequence: int, status: Status, now: date
             "deviceId": str(command.device),
             "deviceGenerationId": _generation(connection, command.device),
         }
-        connection.execute(
-            "INSERT INTO feedback (expires, record) VALUES (?, ?)",
-            (iso(now + FEEDBACK_TTL), json.dumps(record)),
-        )
+        insert_feedback(connection, "command", record, now)
     return True
 
 
+def insert_feedback(
+    connection: sqlite3.Connection, kind: str, record: Mapping[str, object], now: datetime
+) -> None:
+    """Leave a record for the services that read this kind of feedback."""
+    connection.execute(
+        "INSERT INTO feedback (expires, record, kind) VALUES (?, ?, ?)",
+        (iso(now + FEEDBACK_TTL), json.dumps(record), kind),
+    )
+
+
 def feedback(
-    connection: sqlite3.Connection, held: Container[int], limit: int
-) -> list[tuple[int, dict[str, str]]]:
-    """The oldest feedback records that are not among ``held``."""
-    found: list[tuple[int, dict[str, str]]] = []
-    for sequence, record in connection.execute("SELECT sequence, record FROM feedback ORDER BY sequence"):
+    connection: sqlite3.Connection, kind: str, held: Container[int], limit: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """The oldest feedback records of a kind that are not among ``held``."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    sql = "SELECT sequence, record FROM feedback WHERE kind = ? ORDER BY sequence"
+    for sequence, record in connection.execute(sql, (kind,)):
         if sequence not in held:
             found.append((sequence, json.loads(record)))
             if len(found) == limit:

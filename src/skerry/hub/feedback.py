@@ -1,4 +1,4 @@
-"""What became of cloud-to-device messages, for the services that asked to be told."""
+"""Notices that services read and complete: what became of their messages, which files were uploaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from skerry.clock import Clock, iso
 from skerry.errors import PreconditionFailed
@@ -24,15 +25,19 @@ class Batch:
     """Records that are held for one reader until it answers by ``lock``."""
 
     lock: str
-    records: Sequence[dict[str, str]]
+    records: Sequence[dict[str, Any]]
 
 
 class Feedback:
     """The records nobody has read yet; a batch whose reader does not answer is handed out again."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, kind: str = "command", batch_max: int = BATCH_MAX
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._kind = kind
+        self._batch_max = batch_max
         self._held: dict[str, tuple[float, tuple[int, ...]]] = {}
         self._changed = asyncio.Event()
 
@@ -46,7 +51,9 @@ class Feedback:
         now = self._clock.monotonic()
         self._held = {lock: hold for lock, hold in self._held.items() if hold[0] > now}
         held = frozenset(number for _, numbers in self._held.values() for number in numbers)
-        found = self._database.read_now(lambda connection: rows.feedback(connection, held, BATCH_MAX))
+        found = self._database.read_now(
+            lambda connection: rows.feedback(connection, self._kind, held, self._batch_max)
+        )
         if not found:
             return None
         lock, numbers = fresh_lock(), tuple(number for number, _ in found)

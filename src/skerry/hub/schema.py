@@ -149,6 +149,39 @@ HUB_MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX registrations_by_group ON registrations (enrollment_group, id);
     """,
+    # Uploads: a token is kept as its digest. A blob is a file named by its content; blocks are parts of one
+    # that are not committed yet.
+    """
+    ALTER TABLE feedback ADD COLUMN kind TEXT NOT NULL DEFAULT 'command';
+    CREATE TABLE uploads (
+        correlation TEXT PRIMARY KEY,
+        device TEXT NOT NULL,
+        module TEXT NOT NULL DEFAULT '' CHECK (module = ''),
+        blob TEXT NOT NULL,
+        host TEXT NOT NULL,
+        signature TEXT NOT NULL,
+        expires TEXT NOT NULL,
+        FOREIGN KEY (device, module) REFERENCES identities (device, module) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX uploads_by_blob ON uploads (blob);
+    CREATE TABLE blobs (
+        name TEXT PRIMARY KEY,
+        correlation TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        md5 TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        modified TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE blocks (
+        correlation TEXT NOT NULL REFERENCES uploads (correlation) ON DELETE CASCADE,
+        block TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (correlation, block)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.

@@ -20,7 +20,8 @@ class HubSettings:
 
     ``host_name`` goes into connection strings and the certificate; ``extra_names`` are further DNS names or
     IP addresses clients may use. Telemetry older than ``telemetry_keep_days`` or beyond
-    ``telemetry_keep_messages`` is dropped, oldest first.
+    ``telemetry_keep_messages`` is dropped, oldest first. Files that devices upload may take up
+    ``uploads_keep_bytes``; no new upload begins beyond.
 
     AMQP with TLS (``amqp_port``) listens at its standard port when MQTT does, else not at all: Microsoft's
     clients know no other port, and a second hub on a machine need not fight for it. -1 turns it off.
@@ -39,6 +40,7 @@ class HubSettings:
     dashboard: bool = True
     telemetry_keep_days: float = 7.0
     telemetry_keep_messages: int = 1_000_000
+    uploads_keep_bytes: int = 10 * 1024**3
     log_level: str = "info"
     log_json: bool = False
 
@@ -58,6 +60,8 @@ class HubSettings:
             raise _wrong("telemetry_keep_days", self.telemetry_keep_days, "more than 0")
         if self.telemetry_keep_messages < 1:
             raise _wrong("telemetry_keep_messages", self.telemetry_keep_messages, "at least 1")
+        if self.uploads_keep_bytes < 0:
+            raise _wrong("uploads_keep_bytes", self.uploads_keep_bytes, "0 or more")
 
     @property
     def amqp_listens(self) -> int | None:

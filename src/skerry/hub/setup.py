@@ -19,6 +19,7 @@ from skerry.store.faults import translate
 
 DATABASE_FILE = "hub.db"
 TELEMETRY_FILE = "telemetry.db"
+UPLOADS_FOLDER = "uploads"
 
 
 async def initialise(data_dir: Path, settings: HubSettings, clock: Clock) -> None:

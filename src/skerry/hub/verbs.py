@@ -16,6 +16,7 @@ from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.telemetry import Telemetry
 from skerry.hub.twins import Twins
+from skerry.hub.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +33,6 @@ class Verbs:
     telemetry: Telemetry
     enrollments: Enrollments
     provisioning: Provisioning
+    uploads: Uploads
     connections: Connections
     clock: Clock

@@ -1,4 +1,4 @@
-"""``/messages/serviceBound/feedback``: what became of the messages sent to devices."""
+"""``/messages/serviceBound/…``: what became of messages to devices, which files were uploaded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from .visit import Node, Visit
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/vnd.microsoft.iothub.feedback.json"
+FILE_CONTENT_TYPE = "application/vnd.microsoft.iothub.filenotification.json"
 
 
 class FeedbackReader(Node):
     """One batch at a time; it is gone when the client accepts it, and comes again otherwise."""
 
-    def __init__(self, visit: Visit, link: Link, feedback: Feedback) -> None:
+    def __init__(self, visit: Visit, link: Link, feedback: Feedback, *, files: bool = False) -> None:
+        self._files = files
         self._visit = visit
         self._link = link
         self._feedback = feedback
@@ -74,8 +76,10 @@ class FeedbackReader(Node):
             log.info("%s took too long over its feedback; it comes again", self._visit.wire.peer)
 
     async def _send(self, batch: Batch) -> bool:
-        body = json.dumps(batch.records).encode()
-        payload = encode_message(Message(body, Properties(message_id=batch.lock, content_type=CONTENT_TYPE)))
+        # Files are told of one by one; their body is the record itself.
+        body = json.dumps(batch.records[0] if self._files else batch.records).encode()
+        content_type = FILE_CONTENT_TYPE if self._files else CONTENT_TYPE
+        payload = encode_message(Message(body, Properties(message_id=batch.lock, content_type=content_type)))
         connection = self._visit.wire.connection
         settled = self._link.wants_settled
         self._answer = asyncio.get_running_loop().create_future()

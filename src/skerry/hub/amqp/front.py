@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 CBS, MANAGEMENT = "$cbs", "$management"
 COMMANDS = "messages/devicebound"
 FEEDBACK = "messages/servicebound/feedback"
-# Nothing is put there yet: a link to it is quiet. Node's client opens it with the one for feedback.
 FILE_NOTICES = "messages/servicebound/filenotifications"
 _PARTITION = re.compile(r"(?P<entity>.+)/consumergroups/(?P<group>[^/]+)/partitions/(?P<partition>[^/]+)")
 # A reader with an epoch takes its consumer group's partition away from those with a lower one.
@@ -117,7 +116,7 @@ class AmqpFront:
         if name == FEEDBACK:
             return FeedbackReader(visit, link, self._verbs.commands.feedback)
         if name == FILE_NOTICES:
-            return Node()
+            return FeedbackReader(visit, link, self._verbs.uploads.notices, files=True)
         found = _PARTITION.fullmatch(name)
         if found is None or found["partition"] != PARTITION:
             raise NotFound(f"no messages come from {link.address[:200]!r}", hint="there is one partition, 0")

@@ -11,6 +11,7 @@ from skerry.clock import Clock
 from skerry.errors import SkerryError
 from skerry.hub.dashboard import pages
 from skerry.hub.rest import (
+    blobs,
     commands,
     configurations,
     device_messages,
@@ -23,6 +24,7 @@ from skerry.hub.rest import (
     provisioning,
     scope,
     twins,
+    uploads,
 )
 from skerry.hub.rest.errors import render_error, render_http_error
 from skerry.hub.verbs import Verbs
@@ -42,6 +44,8 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *twins.routes(),
         *commands.routes(),
         *device_messages.routes(),
+        *uploads.routes(),
+        *blobs.routes(),
         *events.routes(),
         *ledger.routes(),
         *scope.routes(),
