@@ -38,6 +38,8 @@ class Environment:
     """Of the images of a named source the newest wins; otherwise a full queue refuses the newest."""
     http_shared: bool = False
     """Other processes may serve the same port; the kernel spreads the connections."""
+    grpc_port: int | None = None
+    """Where the Open Inference Protocol is served over gRPC; None: nowhere."""
     driver: Path | None = None
     """A user's scoring script with ``init()`` and ``run()``, to serve instead of the package's model."""
     trusted_keys: tuple[bytes, ...] | None = None
@@ -69,11 +71,17 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
         compute=_choice(environ, "SKERRY_COMPUTE", ("auto", "loop", "thread")),
         latest_wins=_choice(environ, "SKERRY_BACKPRESSURE", ("refuse", "latest")) == "latest",
         http_shared=_choice(environ, "SKERRY_HTTP_SHARED", ("0", "1")) == "1",
+        grpc_port=_port(environ, "SKERRY_GRPC_PORT"),
         driver=Path(environ["SKERRY_DRIVER"]) if environ.get("SKERRY_DRIVER") else None,
         trusted_keys=keys,
         update=read_update_settings(environ, keys),
         edge=bool(environ.get("IOTEDGE_WORKLOADURI")),
     )
+
+
+def _port(environ: Mapping[str, str], name: str) -> int | None:
+    """A port, or None without the variable."""
+    return _whole(environ, name, 0, 0, 65535) if environ.get(name, "").strip() else None
 
 
 def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

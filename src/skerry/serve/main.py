@@ -27,6 +27,7 @@ from skerry.errors import (
 )
 from skerry.serve.activation import Activated
 from skerry.serve.environment import Environment, read_environment
+from skerry.serve.fronts.answers import Plane
 from skerry.serve.http.listener import HttpListener
 from skerry.serve.loading import computes_in_loop, load
 from skerry.serve.measures import Measures
@@ -37,6 +38,7 @@ from skerry.service.log import configure
 
 if TYPE_CHECKING:
     from skerry.serve.driver.script import Script
+    from skerry.serve.rpc.server import RpcListener
     from skerry.serve.update.restore import Restored
     from skerry.serve.update.shelf import Shelf
 
@@ -115,6 +117,9 @@ async def serve(
             reuse_port=settings.http_shared,
         )
         stack.push_async_callback(listener.close, GRACEFUL_S)
+        if settings.grpc_port is not None:
+            rpc = await _start_grpc(Plane(scorer, measures), settings.http_host, settings.grpc_port)
+            stack.push_async_callback(rpc.close, GRACEFUL_S)
         log.info(
             "computing %s: serving %s on %s:%d",
             *("in the loop" if scorer.in_loop else "on a thread", activated.package.digest),
@@ -139,6 +144,21 @@ async def serve(
             stack.push_async_callback(front.close)
         await stopping.wait()
         log.info("stopping")
+
+
+async def _start_grpc(plane: Plane, host: str, port: int) -> RpcListener:
+    try:
+        # Imported here: it costs some 20 MB and a fifth of a second where it is wanted, nothing elsewhere.
+        from skerry.serve.rpc.server import RpcListener
+    except ModuleNotFoundError as exc:
+        raise InvalidInput(
+            f"SKERRY_GRPC_PORT is set, but {exc.name} is not installed",
+            hint="pip install 'skerry[grpc]', or leave the variable out",
+            field="SKERRY_GRPC_PORT",
+        ) from exc
+    listener = await RpcListener.start(plane, host=host, port=port)
+    log.info("serving gRPC on %s:%d", host, listener.port)
+    return listener
 
 
 async def _serve(work: Work) -> None:

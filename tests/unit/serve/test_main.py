@@ -147,7 +147,8 @@ def test_importing_it_loads_no_other_part_and_no_framework() -> None:
     foreign = ("skerry.hub", "skerry.edge", "skerry.oci", "skerry.model", "skerry.sim", "skerry.cli")
     heavy = ("skerry.store", "keras", "tensorflow", "onnx", "h5py", "cryptography", "httpx", "wsproto")
     web = ("starlette", "uvicorn", "anyio", "skerry.service.http", "skerry.serve.driver")
-    for name in (*foreign, *heavy, *web):
+    optional = ("grpc", "google.protobuf", "skerry.serve.rpc")
+    for name in (*foreign, *heavy, *web, *optional):
         assert not [one for one in loaded if one == name or one.startswith(name + ".")]
 
 
@@ -180,12 +181,29 @@ def test_a_state_folder_that_cannot_be_made_does_not_keep_it_from_serving(tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SKERRY_HTTP_PORT", "http"), ("SKERRY_COMPUTE", "gpu"), ("SKERRY_BACKPRESSURE", "drop")],
+    [
+        ("SKERRY_HTTP_PORT", "http"),
+        ("SKERRY_GRPC_PORT", "yes"),
+        ("SKERRY_COMPUTE", "gpu"),
+        ("SKERRY_BACKPRESSURE", "drop"),
+    ],
 )
 def test_a_bad_setting_exits_naming_the_variable(name: str, value: str) -> None:
     found = run(environment(Path("nothing"), **{name: value}))
     assert found.returncode == EXIT_SETTINGS
     assert name in found.stderr
+
+
+def test_grpc_that_is_not_installed_exits_saying_so(tmp_path: Path) -> None:
+    make_package(tmp_path / "model")
+    program = "import sys\nsys.modules['grpc'] = None\nfrom skerry.serve.main import main\nsys.exit(main())"
+    environ = environment(tmp_path / "model", SKERRY_GRPC_PORT="0", SKERRY_HTTP_PORT="0")
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert found.returncode == EXIT_SETTINGS
+    assert "SKERRY_GRPC_PORT" in found.stderr.splitlines()[-1]
+    assert "skerry[grpc]" in found.stderr.splitlines()[-1]
 
 
 def test_a_driver_that_fails_exits_with_its_reason(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ from skerry.serve.protocol import Json, encode, image_of_base64
 LENGTH_HEADER = "inference-header-content-length"
 
 FLOAT, TEXT = "FP32", "BYTES"
+
+
+Values: TypeAlias = NDArray[np.float32] | list[list[str]]
+"""An output: numbers, or texts of the best classes, row by row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,15 +115,26 @@ def _read_input(request: InferRequest, tail: bytes) -> InferInput:
         raise InvalidInput("not the size of the binary data", field="inputs[0].parameters.binary_data_size")
     data = None if request.binary_size is not None else request.data
     if request.kind == FLOAT:
-        return InferInput(_floats(request.shape, data, tail), ())
+        return InferInput(floats_of(request.shape, data, tail), ())
     if request.kind == TEXT:
-        return InferInput(None, _files(request.shape, data, tail))
-    raise Unsupported(
-        f"inputs of type {request.kind}", hint="send FP32 tensors, or image files as BYTES", field="datatype"
+        if data is None:
+            return InferInput(None, files_of(request.shape, elements(tail)))
+        texts = _list(data, "inputs[0].data")
+        return InferInput(
+            None, files_of(request.shape, [image_of_base64(x, "inputs[0].data") for x in texts])
+        )
+    raise unsupported(request.kind)
+
+
+def unsupported(kind: str) -> Unsupported:
+    """The error for an input of another type than ours."""
+    return Unsupported(
+        f"inputs of type {kind}", hint="send FP32 tensors, or image files as BYTES", field="datatype"
     )
 
 
-def _floats(shape: Sequence[int], data: Json, tail: bytes) -> FloatArray:
+def floats_of(shape: Sequence[int], data: Json, tail: bytes) -> FloatArray:
+    """An FP32 tensor from ``data`` (numbers, nested or flat), or from ``tail`` when that is None."""
     try:
         with np.errstate(over="ignore"):
             found = np.frombuffer(tail, "<f4") if data is None else np.asarray(data, np.float32).reshape(-1)
@@ -130,19 +146,22 @@ def _floats(shape: Sequence[int], data: Json, tail: bytes) -> FloatArray:
     return values
 
 
-def _files(shape: Sequence[int], data: Json, tail: bytes) -> tuple[bytes, ...]:
-    if data is not None:
-        files = [image_of_base64(text, "inputs[0].data") for text in _list(data, "inputs[0].data")]
-    else:
-        files, position = [], 0
-        while position < len(tail):
-            if position + 4 > len(tail):
-                raise InvalidInput("a length is cut off", field="inputs[0].data")
-            (length,) = struct.unpack_from("<I", tail, position)
-            files.append(tail[position + 4 : position + 4 + length])
-            position += 4 + length
-        if position != len(tail):
-            raise InvalidInput("an element is cut off", field="inputs[0].data")
+def elements(tail: bytes) -> list[bytes]:
+    """The elements of a binary BYTES tensor, each after its length. Raises InvalidInput."""
+    found, position = list[bytes](), 0
+    while position < len(tail):
+        if position + 4 > len(tail):
+            raise InvalidInput("a length is cut off", field="inputs[0].data")
+        (length,) = struct.unpack_from("<I", tail, position)
+        found.append(tail[position + 4 : position + 4 + length])
+        position += 4 + length
+    if position != len(tail):
+        raise InvalidInput("an element is cut off", field="inputs[0].data")
+    return found
+
+
+def files_of(shape: Sequence[int], files: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The image files of a BYTES tensor. Raises InvalidInput when they are not as many as the shape says."""
     count = int(np.prod(shape, dtype=np.float64)) if shape else 1
     if count != len(files) or not files:
         raise InvalidInput("the data does not have the shape", field="inputs[0].data")
@@ -177,7 +196,7 @@ def _is_size(value: object) -> bool:
 
 
 def render_infer(
-    document: dict[str, Json], name: str, values: NDArray[np.float32] | list[list[str]], *, binary: bool
+    document: dict[str, Json], name: str, values: Values, *, binary: bool
 ) -> tuple[bytes, int | None]:
     """The response's body with its one output, and the length of its JSON part if a tensor follows."""
     kind = FLOAT if isinstance(values, np.ndarray) else TEXT
@@ -188,13 +207,14 @@ def render_infer(
             values.ravel().tolist() if isinstance(values, np.ndarray) else [x for row in values for x in row]
         )
         return encode({**document, "outputs": [{**output, "data": flat}]}), None
-    tail = _binary(values)
+    tail = raw_of(values)
     output["parameters"] = {"binary_data_size": len(tail)}
     start = encode({**document, "outputs": [output]})
     return start + tail, len(start)
 
 
-def _binary(values: NDArray[np.float32] | list[list[str]]) -> bytes:
+def raw_of(values: Values) -> bytes:
+    """The output as a binary tensor."""
     if isinstance(values, np.ndarray):
         return values.astype("<f4").tobytes()
     texts = [text.encode() for row in values for text in row]
