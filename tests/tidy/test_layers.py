@@ -25,7 +25,7 @@ ALLOWED = {
     "package": BASE,
     "serve": f"{BASE} contract mqtt protocol service package",
     "model": f"{BASE} contract oci service package",
-    "hub": f"{BASE} contract amqp mqtt protocol store service",
+    "hub": f"{BASE} contract amqp mqtt oci protocol store service",
     "edge.engine": f"{BASE} contract oci service",
     "edge.daemon": f"{BASE} contract protocol store service edge.settings edge.engine",
     "edge.agent": f"{BASE} contract store service edge.settings edge.engine.port",

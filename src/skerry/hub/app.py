@@ -18,6 +18,7 @@ from skerry.hub.authority import Authority
 from skerry.hub.changes import Changes
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
+from skerry.hub.containers.containers import Containers
 from skerry.hub.courier import Courier
 from skerry.hub.deployments import Deployments
 from skerry.hub.enrollments import Enrollments
@@ -87,7 +88,10 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         stack.push_async_callback(database.close)
         log_database = await Database.open(settings.data_dir / TELEMETRY_FILE, TELEMETRY_MIGRATIONS)
         stack.push_async_callback(log_database.close)
-        verbs = _verbs(settings, database, Telemetry(log_database, clock), clock)
+        containers = await stack.enter_async_context(
+            Containers.open(settings.data_dir, settings.containers_free_bytes_min, clock)
+        )
+        verbs = _verbs(settings, database, Telemetry(log_database, clock), containers, clock)
         await asyncio.to_thread(verbs.uploads.prepare)
         gateway = Gateway(verbs, Subscriptions(database))
         stack.push_async_callback(gateway.drain)
@@ -114,6 +118,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
 
         supervisor.start("sweep commands", verbs.commands.keep_swept)
         supervisor.start("sweep uploads", verbs.uploads.keep_swept)
+        supervisor.start("sweep pushes", verbs.containers.uploads.keep_swept)
         await verbs.fleet.start(supervisor)
 
         addresses = replace(
@@ -146,7 +151,9 @@ async def _amqp(
     return listener.port
 
 
-def _verbs(settings: HubSettings, database: Database, telemetry: Telemetry, clock: Clock) -> Verbs:
+def _verbs(
+    settings: HubSettings, database: Database, telemetry: Telemetry, containers: Containers, clock: Clock
+) -> Verbs:
     connections = Connections(clock)
     changes = Changes()
     registry = Registry(database, connections, clock, changes)
@@ -167,6 +174,7 @@ def _verbs(settings: HubSettings, database: Database, telemetry: Telemetry, cloc
         provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
         uploads=Uploads(database, settings.data_dir / UPLOADS_FOLDER, clock, settings.uploads_keep_bytes),
         connections=connections,
+        containers=containers,
         clock=clock,
     )
 

@@ -11,6 +11,8 @@ from skerry.errors import InvalidInput
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # The ports Microsoft's SDKs insist on (contract §0.1).
 MQTT_PORT, AMQP_PORT = 8883, 5671
+# The hub's own databases go on growing when images have filled the disk.
+CONTAINERS_FREE_BYTES_MIN = 1 << 30
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -22,6 +24,8 @@ class HubSettings:
     IP addresses clients may use. Telemetry older than ``telemetry_keep_days`` or beyond
     ``telemetry_keep_messages`` is dropped, oldest first. Files that devices upload may take up
     ``uploads_keep_bytes``; no new upload begins beyond.
+    ``telemetry_keep_messages`` is dropped, oldest first. The container registry takes no push that would
+    leave less than ``containers_free_bytes_min`` on the disk.
 
     AMQP with TLS (``amqp_port``) listens at its standard port when MQTT does, else not at all: Microsoft's
     clients know no other port, and a second hub on a machine need not fight for it. -1 turns it off.
@@ -41,6 +45,7 @@ class HubSettings:
     telemetry_keep_days: float = 7.0
     telemetry_keep_messages: int = 1_000_000
     uploads_keep_bytes: int = 10 * 1024**3
+    containers_free_bytes_min: int = CONTAINERS_FREE_BYTES_MIN
     log_level: str = "info"
     log_json: bool = False
 
@@ -56,6 +61,8 @@ class HubSettings:
                 raise _wrong(field, maybe, "a port from 0 to 65535, or -1 for none")
         if self.log_level not in LOG_LEVELS:
             raise _wrong("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
+        if self.containers_free_bytes_min < 0:
+            raise _wrong("containers_free_bytes_min", self.containers_free_bytes_min, "0 or more bytes")
         if self.telemetry_keep_days <= 0:
             raise _wrong("telemetry_keep_days", self.telemetry_keep_days, "more than 0")
         if self.telemetry_keep_messages < 1:

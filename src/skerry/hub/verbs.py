@@ -8,6 +8,7 @@ from skerry.clock import Clock
 from skerry.hub.authority import Authority
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
+from skerry.hub.containers.containers import Containers
 from skerry.hub.deployments import Deployments
 from skerry.hub.enrollments import Enrollments
 from skerry.hub.fleet import Fleet
@@ -35,4 +36,5 @@ class Verbs:
     provisioning: Provisioning
     uploads: Uploads
     connections: Connections
+    containers: Containers
     clock: Clock

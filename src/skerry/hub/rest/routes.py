@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from skerry.clock import Clock
 from skerry.errors import SkerryError
+from skerry.hub.containers.access import Access
+from skerry.hub.containers.front import registry_application
 from skerry.hub.dashboard import pages
 from skerry.hub.rest import (
     blobs,
@@ -37,6 +39,7 @@ WEBSOCKET_PATH = "/$iothub/websocket"
 
 def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starlette:
     """The ASGI application of a hub; ``handler`` takes the MQTT links that come over WebSocket."""
+    access = Access(verbs.authority, verbs.registry, verbs.clock)
     routes: list[BaseRoute] = [
         *fleet.routes(),
         *configurations.routes(),
@@ -52,6 +55,7 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *operations.routes(verbs),
         *enrollments.routes(),
         *provisioning.routes(),
+        Mount("/v2", registry_application(verbs.containers, access)),
         WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
     ]
     if dashboard:

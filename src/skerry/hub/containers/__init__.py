@@ -1,0 +1,1 @@
+"""The hub's container registry: images and model packages, pushed and pulled by any OCI client."""
