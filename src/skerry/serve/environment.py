@@ -40,6 +40,8 @@ class Environment:
     """Other processes may serve the same port; the kernel spreads the connections."""
     grpc_port: int | None = None
     """Where the Open Inference Protocol is served over gRPC; None: nowhere."""
+    live_port: int | None = None
+    """Where the live page is; None: nowhere."""
     driver: Path | None = None
     """A user's scoring script with ``init()`` and ``run()``, to serve instead of the package's model."""
     trusted_keys: tuple[bytes, ...] | None = None
@@ -72,6 +74,7 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
         latest_wins=_choice(environ, "SKERRY_BACKPRESSURE", ("refuse", "latest")) == "latest",
         http_shared=_choice(environ, "SKERRY_HTTP_SHARED", ("0", "1")) == "1",
         grpc_port=_port(environ, "SKERRY_GRPC_PORT"),
+        live_port=_port(environ, "SKERRY_LIVE_PORT"),
         driver=Path(environ["SKERRY_DRIVER"]) if environ.get("SKERRY_DRIVER") else None,
         trusted_keys=keys,
         update=read_update_settings(environ, keys),

@@ -120,6 +120,8 @@ async def serve(
         if settings.grpc_port is not None:
             rpc = await _start_grpc(Plane(scorer, measures), settings.http_host, settings.grpc_port)
             stack.push_async_callback(rpc.close, GRACEFUL_S)
+        if settings.live_port is not None:
+            await _start_live_page(stack, scorer, settings.http_host, settings.live_port, clock)
         log.info(
             "computing %s: serving %s on %s:%d",
             *("in the loop" if scorer.in_loop else "on a thread", activated.package.digest),
@@ -159,6 +161,20 @@ async def _start_grpc(plane: Plane, host: str, port: int) -> RpcListener:
     listener = await RpcListener.start(plane, host=host, port=port)
     log.info("serving gRPC on %s:%d", host, listener.port)
     return listener
+
+
+async def _start_live_page(stack: AsyncExitStack, scorer: Scorer, host: str, port: int, clock: Clock) -> None:
+    # Imported here: the page stands on a web framework that nothing else in the module needs.
+    from skerry.serve.watching import Watcher
+    from skerry.service.live_page import LivePage
+
+    page = LivePage(clock)
+    await page.start(host, port)
+    watcher = Watcher(page)
+    scorer.watch = watcher.seen
+    stack.callback(watcher.close)
+    stack.push_async_callback(page.close)
+    log.info("live page on %s:%d", host, page.port)
 
 
 async def _serve(work: Work) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -48,6 +48,8 @@ class Scorer:
         self.settings = settings or Settings(top_k=package.recipe.output.top_k)
         self.scored = 0
         self.refused = 0
+        self.watch: Callable[[Sequence[bytes], list[Scored]], None] | None = None
+        """Called with the images and answers of each request, between two others: it must not block."""
         self._clock = clock
         self._decode_threads = decode_threads
         self._admission = Admission(admitted_max)
@@ -98,10 +100,13 @@ class Scorer:
                 ready = perf_counter()
                 answers = model.inference.submit([each.array for each in prepared])
                 computed = [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
-                return [
+                found = [
                     self._scored(model, one, result, settings, started, ready)
                     for one, result in zip(prepared, computed, strict=True)
                 ]
+                if self.watch is not None:
+                    self.watch(images, found)
+                return found
         finally:
             self._admission.release(len(images))
 
