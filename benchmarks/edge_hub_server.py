@@ -11,7 +11,7 @@ import base64
 import hashlib
 import ssl
 import sys
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class MemoryBackend:
         self._sending: set[asyncio.Task[None]] = set()
 
     async def authenticate(
-        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+        self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
     ) -> None:
         self._authority.check(name.identity, password)
 

@@ -17,6 +17,10 @@ from skerry.store.faults import translate_os
 # Name → module below skerry.cli, what it does. A command is imported when it is run: a device that has the
 # packages of skerry[edge] only can be run, and none of them waits for the packages of another.
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "certificate": (
+        "certificate",
+        "Upload and prove the authorities that devices' certificates come from.",
+    ),
     "demo": ("demo.command", "Show the whole path: build, provision, deploy, predict, also offline."),
     "deploy": ("deploy", "Deploy modules and see them run."),
     "device": ("device", "Create, list and remove device identities."),

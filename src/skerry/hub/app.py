@@ -15,12 +15,14 @@ from skerry.clock import Clock, SystemClock
 from skerry.hub import certificates, policies
 from skerry.hub.amqp.front import AmqpFront
 from skerry.hub.authority import Authority
+from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.changes import Changes
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
 from skerry.hub.containers.containers import Containers
 from skerry.hub.courier import Courier
 from skerry.hub.deployments import Deployments
+from skerry.hub.device_certificates import DeviceCertificates
 from skerry.hub.enrollments import Enrollments
 from skerry.hub.fleet import fleet
 from skerry.hub.gateway.backend import Gateway
@@ -103,11 +105,11 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         courier = Courier(verbs.commands, verbs.connections)
         stack.push_async_callback(courier.drain)
 
-        tls = certificates.server_files(settings.data_dir)
-        listener = await serve(door, settings.bind, settings.mqtt_port, tls.context(), clock=clock)
+        tls = certificates.server_context(settings.data_dir)
+        listener = await serve(door, settings.bind, settings.mqtt_port, tls, clock=clock)
         stack.push_async_callback(listener.close)
         front = AmqpFront(verbs)
-        amqp = await _amqp(stack, front, settings, settings.amqp_listens, tls.context(), clock)
+        amqp = await _amqp(stack, front, settings, settings.amqp_listens, tls, clock)
         amqp_plain = await _amqp(stack, front, settings, settings.amqp_plain_listens, None, clock)
         application = web_application(verbs, door, dashboard=settings.dashboard)
         server = await HttpServer.start(application, host=settings.bind, port=settings.https_port, tls=tls)
@@ -161,8 +163,10 @@ def _verbs(
     methods = Methods(registry, connections)
     deployments = Deployments(database, twins, connections, clock, changes)
     known = database.read_now(policies.load)
+    authorities = CaCertificates(database, clock)
+    by_certificate = DeviceCertificates(registry, authorities, clock)
     return Verbs(
-        authority=Authority(known, registry, settings.names, clock),
+        authority=Authority(known, registry, by_certificate, settings.names, clock),
         registry=registry,
         twins=twins,
         methods=methods,
@@ -173,6 +177,7 @@ def _verbs(
         enrollments=Enrollments(database, settings.names, settings.host_name, clock),
         provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
         uploads=Uploads(database, settings.data_dir / UPLOADS_FOLDER, clock, settings.uploads_keep_bytes),
+        certificates=authorities,
         connections=connections,
         containers=containers,
         clock=clock,

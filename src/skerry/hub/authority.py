@@ -13,6 +13,7 @@ from skerry.clock import Clock
 from skerry.contract.credentials import SCHEME, SasToken, verify_token
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import InvalidInput, NotAllowed, NotAuthenticated
+from skerry.hub.device_certificates import DeviceCertificates
 from skerry.hub.policies import Policy, Right
 from skerry.hub.registry import Registry
 
@@ -41,10 +42,16 @@ class Authority:
     """Checks tokens against the policies and the registry; ``names`` are the hosts tokens may be made for."""
 
     def __init__(
-        self, policies: Mapping[str, Policy], registry: Registry, names: Sequence[str], clock: Clock
+        self,
+        policies: Mapping[str, Policy],
+        registry: Registry,
+        certificates: DeviceCertificates,
+        names: Sequence[str],
+        clock: Clock,
     ) -> None:
         self._policies = policies
         self._registry = registry
+        self._certificates = certificates
         self._names = frozenset(name.lower() for name in names)
         self._host_name = names[0]
         self._clock = clock
@@ -66,6 +73,12 @@ class Authority:
         self._verify_identity(identity, token)
         return DeviceCaller(identity)
 
+    def identify_certificate(self, claimed: Identity, presented: Sequence[bytes]) -> DeviceCaller:
+        """The device or module that a request names and its TLS certificate proves; NotAuthenticated."""
+        self._certificates.check(claimed, presented)
+        self._check_enabled(claimed)
+        return DeviceCaller(claimed)
+
     def identify_person(self, authorization: str | None) -> ServiceCaller:
         """Who sent a Basic header: user is the policy's name, password one of its keys."""
         user, password = _basic(authorization or "")
@@ -78,13 +91,23 @@ class Authority:
             raise NotAuthenticated("wrong policy name or key", hint="user: a policy, password: its key")
         return ServiceCaller(policy.name, policy.rights)
 
-    def authenticate_device(self, identity: Identity, password: str | None) -> None:
-        """Return when ``password`` is a token of this identity, or of a policy that may connect any device.
+    def authenticate_device(
+        self, identity: Identity, password: str | None, certificates: Sequence[bytes] = ()
+    ) -> None:
+        """Return when ``password`` is a token of this identity, or of a policy that may connect any device;
+        without one, when ``certificates`` prove the identity.
 
-        Raises NotAuthenticated: no or a wrong token, an unknown or disabled identity.
+        Raises NotAuthenticated: no or a wrong proof, an unknown or disabled identity.
         """
+        if not password and certificates:
+            self.identify_certificate(identity, certificates)
+            return
         if not password:
-            raise NotAuthenticated("no password", hint="send a SAS token as the password", reason="missing")
+            raise NotAuthenticated(
+                "neither password nor client certificate",
+                hint="send a SAS token as the password, or connect with a certificate",
+                reason="missing",
+            )
         token = SasToken.parse(password)
         if token.policy is None:
             self._verify_identity(identity, token)

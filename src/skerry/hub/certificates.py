@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import ssl
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from skerry.clock import Clock
-from skerry.errors import NotFound
+from skerry.errors import NotFound, Unsupported
 from skerry.service.certificates import Authority
+from skerry.service.client_certificates import ask_for_certificates
 from skerry.service.files import PRIVATE, write_atomic
 from skerry.service.tls import TlsFiles
 
@@ -32,6 +34,16 @@ def ca_file(data_dir: Path) -> Path:
 def server_files(data_dir: Path) -> TlsFiles:
     """The server certificate with its key."""
     return TlsFiles(data_dir / "server.pem", data_dir / "server.key.pem")
+
+
+def server_context(data_dir: Path) -> ssl.SSLContext:
+    """For every listener: the server's certificate, and asking clients for theirs where this Python can."""
+    context = server_files(data_dir).context()
+    try:
+        ask_for_certificates(context)
+    except Unsupported as exc:
+        log.warning("devices with X.509 certificates cannot connect: %s", exc)
+    return context
 
 
 def ensure(data_dir: Path, names: Sequence[str], clock: Clock) -> None:

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import httpx
 
-from skerry import errors
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString, key_signer, make_token
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import DeviceId, ModuleId
 from skerry.contract.provisioning import RegistrationId
-from skerry.errors import InvalidInput, SkerryError, Unavailable
+from skerry.errors import InvalidInput, Unavailable
+from skerry.hub.client_answers import as_list, as_object, error_of
 from skerry.service.tls import client_context
 
 API_VERSION = "2021-04-12"
@@ -27,19 +27,6 @@ TOKEN_LIFETIME_S = 3600
 TIMEOUT_S = 30.0
 # Twice the hub's keep-alive: a stream that is quiet for longer is dead.
 STREAM_TIMEOUT_S = 30.0
-
-KINDS: dict[int, type[SkerryError]] = {
-    400: errors.InvalidInput,
-    401: errors.NotAuthenticated,
-    403: errors.NotAllowed,
-    404: errors.NotFound,
-    409: errors.AlreadyExists,
-    412: errors.PreconditionFailed,
-    413: errors.TooLarge,
-    429: errors.Throttled,
-    501: errors.Unsupported,
-    504: errors.TimedOut,
-}
 
 Json = dict[str, Any]
 
@@ -88,29 +75,38 @@ class ServiceClient:
         await self._http.aclose()
 
     async def create_device(
-        self, device: str, *, edge: bool = False, primary_key: str = "", secondary_key: str = ""
+        self,
+        device: str,
+        *,
+        edge: bool = False,
+        primary_key: str = "",
+        secondary_key: str = "",
+        authentication: Json | None = None,
     ) -> Json:
-        """Register a device and return its document; keys that are not given are generated."""
+        """Register a device and return its document; keys that are not given are generated.
+
+        ``authentication`` is for other ways than keys: ``{"type": "certificateAuthority"}``.
+        """
         keys = {"primaryKey": primary_key, "secondaryKey": secondary_key}
         body = {
             "deviceId": device,
-            "authentication": {"type": "sas", "symmetricKey": keys},
+            "authentication": authentication or {"type": "sas", "symmetricKey": keys},
             "capabilities": {"iotEdge": edge},
         }
-        return _object(await self._call("PUT", _path(device), body))
+        return as_object(await self._call("PUT", _path(device), body))
 
     async def update_device(self, document: Json) -> Json:
         """Write back a device document as ``device`` gave it; raises PreconditionFailed when it is stale."""
         path = _path(str(document["deviceId"]))
-        return _object(await self._call("PUT", path, document, etag=str(document["etag"])))
+        return as_object(await self._call("PUT", path, document, etag=str(document["etag"])))
 
     async def device(self, device: str) -> Json:
         """One device's document."""
-        return _object(await self._call("GET", _path(device)))
+        return as_object(await self._call("GET", _path(device)))
 
     async def devices(self, top: int = 1000) -> list[Json]:
         """The documents of all devices, at most ``top``."""
-        return _list(await self._call("GET", "/devices", query={"top": str(top)}))
+        return as_list(await self._call("GET", "/devices", query={"top": str(top)}))
 
     async def delete_device(self, device: str) -> None:
         """Remove a device with its modules."""
@@ -126,15 +122,15 @@ class ServiceClient:
     async def create_module(self, device: str, module: str) -> Json:
         """Register a module and return its document."""
         body = {"deviceId": device, "moduleId": module, "authentication": {"type": "sas"}}
-        return _object(await self._call("PUT", _path(device, module), body))
+        return as_object(await self._call("PUT", _path(device, module), body))
 
     async def module(self, device: str, module: str) -> Json:
         """One module's document."""
-        return _object(await self._call("GET", _path(device, module)))
+        return as_object(await self._call("GET", _path(device, module)))
 
     async def modules(self, device: str) -> list[Json]:
         """The documents of a device's modules."""
-        return _list(await self._call("GET", f"{_path(device)}/modules"))
+        return as_list(await self._call("GET", f"{_path(device)}/modules"))
 
     async def delete_module(self, device: str, module: str) -> None:
         """Remove a module."""
@@ -146,15 +142,15 @@ class ServiceClient:
 
     async def put_configuration(self, name: str, document: Json, etag: str | None = None) -> Json:
         """Create (no ``etag``) or update a deployment at scale; returns it with its metrics."""
-        return _object(await self._call("PUT", _configuration_path(name), document, etag=etag))
+        return as_object(await self._call("PUT", _configuration_path(name), document, etag=etag))
 
     async def configuration(self, name: str) -> Json:
         """One deployment at scale with its metrics."""
-        return _object(await self._call("GET", _configuration_path(name)))
+        return as_object(await self._call("GET", _configuration_path(name)))
 
     async def configurations(self) -> list[Json]:
         """All deployments at scale by id."""
-        return _list(await self._call("GET", "/configurations"))
+        return as_list(await self._call("GET", "/configurations"))
 
     async def delete_configuration(self, name: str) -> None:
         """Remove a deployment at scale; the next lower match applies where it did."""
@@ -162,21 +158,21 @@ class ServiceClient:
 
     async def plan_configuration(self, name: str, document: Json) -> list[Json]:
         """What ``put_configuration`` would change, device by device; nothing is changed."""
-        return _list(await self._call("POST", f"{_configuration_path(name)}/plan", document))
+        return as_list(await self._call("POST", f"{_configuration_path(name)}/plan", document))
 
     async def put_enrollment(
         self, name: str, document: Json, *, group: bool = False, etag: str | None = None
     ) -> Json:
         """Create (no ``etag``) or update an enrolment; returns it with its keys."""
-        return _object(await self._call("PUT", _enrollment_path(name, group), document, etag=etag))
+        return as_object(await self._call("PUT", _enrollment_path(name, group), document, etag=etag))
 
     async def enrollment(self, name: str, *, group: bool = False) -> Json:
         """One enrolment, with what became of its device."""
-        return _object(await self._call("GET", _enrollment_path(name, group)))
+        return as_object(await self._call("GET", _enrollment_path(name, group)))
 
     async def enrollment_attestation(self, name: str, *, group: bool = False) -> Json:
         """How its devices prove themselves, keys included."""
-        return _object(await self._call("POST", f"{_enrollment_path(name, group)}/attestationmechanism"))
+        return as_object(await self._call("POST", f"{_enrollment_path(name, group)}/attestationmechanism"))
 
     async def delete_enrollment(self, name: str, *, group: bool = False) -> None:
         """Remove an enrolment; devices that it brought stay."""
@@ -192,7 +188,7 @@ class ServiceClient:
 
     async def provisioning(self) -> Json:
         """The id scope of the provisioning service, and whom it refused lately."""
-        return _object(await self._call("GET", "/provisioning"))
+        return as_object(await self._call("GET", "/provisioning"))
 
     def query(self, text: str, page: int = 1000) -> AsyncGenerator[Json, None]:
         """Every row of a query; raises InvalidInput with ``position``."""
@@ -203,15 +199,39 @@ class ServiceClient:
         while True:
             headers = {"x-ms-max-item-count": str(page), **({"x-ms-continuation": more} if more else {})}
             response = await self._request("POST", path, {"query": text}, headers=headers)
-            for row in _list(response.json()):
+            for row in as_list(response.json()):
                 yield row
             more = response.headers.get("x-ms-continuation")
             if more is None:
                 return
 
+    async def put_certificate(self, name: str, certificate: str, *, verified: bool = False) -> Json:
+        """Upload the certificate (PEM) of an authority that devices' certificates come from."""
+        properties = {"certificate": certificate, "isVerified": verified}
+        return as_object(await self._call("PUT", _certificate_path(name), {"properties": properties}))
+
+    async def certificates(self) -> list[Json]:
+        """The authorities by name."""
+        return as_list(as_object(await self._call("GET", "/certificates")).get("value"))
+
+    async def challenge_certificate(self, name: str) -> str:
+        """A new verification code: the common name of a certificate that the authority has to issue."""
+        path = f"{_certificate_path(name)}/generateVerificationCode"
+        return str(as_object(await self._call("POST", path))["properties"]["verificationCode"])
+
+    async def verify_certificate(self, name: str, proof: str) -> Json:
+        """Show that certificate (PEM); devices may lean on the authority from then on."""
+        return as_object(
+            await self._call("POST", f"{_certificate_path(name)}/verify", {"certificate": proof})
+        )
+
+    async def delete_certificate(self, name: str) -> None:
+        """Trust the authority no longer."""
+        await self._call("DELETE", _certificate_path(name), etag="*")
+
     async def twin(self, device: str, module: str | None = None) -> Json:
         """A twin with tags, metadata and versions."""
-        return _object(await self._call("GET", _path(device, module, "/twins")))
+        return as_object(await self._call("GET", _path(device, module, "/twins")))
 
     async def patch_twin(
         self,
@@ -228,7 +248,7 @@ class ServiceClient:
             body["properties"] = {"desired": desired}
         if tags is not None:
             body["tags"] = tags
-        return _object(await self._call("PATCH", _path(device, module, "/twins"), body, etag=etag))
+        return as_object(await self._call("PATCH", _path(device, module, "/twins"), body, etag=etag))
 
     async def invoke_method(
         self, device: str, request: MethodRequest, module: str | None = None
@@ -241,7 +261,7 @@ class ServiceClient:
     async def ledger(self, device: str | None = None) -> list[Json]:
         """Per sender what was sent, received, lost, repeated, reordered, exactly."""
         query = {} if device is None else {"device": device}
-        return _list(await self._call("GET", "/ledger", query=query))
+        return as_list(await self._call("GET", "/ledger", query=query))
 
     async def events(
         self, start: str | int = "latest", *, device: str | None = None, module: str | None = None
@@ -259,7 +279,7 @@ class ServiceClient:
             ) as response:
                 if response.is_error:
                     await response.aread()
-                    raise _error(response)
+                    raise error_of(response)
                 async for line in response.aiter_lines():
                     if line.startswith("data: "):
                         yield json.loads(line.removeprefix("data: "))
@@ -280,7 +300,7 @@ class ServiceClient:
             async with self._http.stream("GET", path, headers=self._headers()) as response:
                 if response.is_error:
                     await response.aread()
-                    raise _error(response)
+                    raise error_of(response)
                 yield response.aiter_bytes()
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
@@ -318,7 +338,7 @@ class ServiceClient:
         except httpx.TransportError as exc:
             raise self._unreachable(exc) from exc
         if response.is_error:
-            raise _error(response)
+            raise error_of(response)
         return response
 
     def _headers(self) -> dict[str, str]:
@@ -342,36 +362,9 @@ def _configuration_path(name: str) -> str:
     return f"/configurations/{quote(name, safe='')}"
 
 
+def _certificate_path(name: str) -> str:
+    return f"/certificates/{quote(name, safe='')}"
+
+
 def _enrollment_path(name: str, group: bool) -> str:
     return f"/{'enrollmentGroups' if group else 'enrollments'}/{quote(RegistrationId(name), safe='')}"
-
-
-def _error(response: httpx.Response) -> SkerryError:
-    """Our kind of error for the hub's answer, with the fields that say where the fault is."""
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    fields = dict(document) if isinstance(document, dict) else {}
-    message = str(fields.pop("Message", fields.pop("message", f"the hub answered {response.status_code}")))
-    for name in ("ExceptionMessage", "errorCode", "trackingId", "timestampUtc"):
-        fields.pop(name, None)
-    code_name = response.headers.get("iothub-errorcode", "")
-    kind = KINDS.get(response.status_code, Unavailable)
-    if code_name == "DeviceNotOnline":
-        # A 404 at IoT Hub, and yet no reason to doubt the name.
-        kind = Unavailable
-    text = message.partition(";")[2] or message
-    return kind(text, code_name=code_name, **fields)
-
-
-def _object(value: Any) -> Json:
-    if not isinstance(value, dict):
-        raise Unavailable("the hub did not answer with a JSON object", hint="is this a Skerry hub?")
-    return value
-
-
-def _list(value: Any) -> list[Json]:
-    if not isinstance(value, list):
-        raise Unavailable("the hub did not answer with a JSON array", hint="is this a Skerry hub?")
-    return value

@@ -34,6 +34,11 @@ def fresh_operation() -> str:
     return f"4.{secrets.token_hex(8)}.{uuid.uuid4()}"
 
 
+def fresh_verification() -> str:
+    """What the owner of an authority has to sign with its key, as Azure's look."""
+    return secrets.token_hex(24).upper()
+
+
 def fresh_lock() -> str:
     """A lock token or message id, as Azure's look."""
     return str(uuid.uuid4())

@@ -61,6 +61,10 @@ class Registry:
         assert isinstance(record, ModuleRecord)
         return record
 
+    def find(self, identity: Identity) -> IdentityRow | None:
+        """The row of an identity, ``None`` when it is not registered."""
+        return self._database.read_now(lambda connection: identity_rows.find(connection, identity))
+
     def require(self, identity: Identity) -> IdentityRow:
         """The row of an identity that must exist; raises NotFound."""
         return self._database.read_now(lambda connection: identity_rows.load(connection, identity))
@@ -133,14 +137,14 @@ class Registry:
 
     def keys(self, identity: Identity) -> tuple[str, ...] | None:
         """The keys the identity may sign with, ``None`` when it is not registered."""
-        row = self._database.read_now(lambda connection: identity_rows.find(connection, identity))
+        row = self.find(identity)
         if row is None:
             return None
         return row.keys if row.auth_type == "sas" else ()
 
     def enabled(self, device: DeviceId) -> bool:
         """Whether a device (and so each of its modules) may connect."""
-        row = self._database.read_now(lambda connection: identity_rows.find(connection, Identity(device)))
+        row = self.find(Identity(device))
         return row is not None and row.status == "enabled"
 
     def is_child(self, device: DeviceId, of: DeviceId) -> bool:
@@ -195,7 +199,7 @@ class Registry:
                 changed = update(old).changed()
                 identity_rows.save(connection, changed)
                 _ensure_system_modules(connection, changed, now)
-                return changed.keys != old.keys or changed.auth_type != old.auth_type
+                return _proof(changed) != _proof(old)
             if identity_rows.find(connection, identity) is not None:
                 raise AlreadyExists(
                     f"{identity.client_id} exists already",
@@ -261,6 +265,11 @@ def _updated_module(old: IdentityRow, request: ModuleRequest) -> IdentityRow:
         thumbprints=request.thumbprints,
         managed_by=request.managed_by,
     )
+
+
+def _proof(row: IdentityRow) -> tuple[object, ...]:
+    """All by which an identity proves itself."""
+    return row.auth_type, row.keys, row.thumbprints
 
 
 def _keys(old: IdentityRow, request: DeviceRequest | ModuleRequest) -> tuple[str, str]:

@@ -182,6 +182,17 @@ HUB_MIGRATIONS = (
         PRIMARY KEY (correlation, block)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE ca_certificates (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        pem TEXT NOT NULL,
+        verified INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        etag TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.

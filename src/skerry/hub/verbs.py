@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from skerry.clock import Clock
 from skerry.hub.authority import Authority
+from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
 from skerry.hub.containers.containers import Containers
@@ -35,6 +36,7 @@ class Verbs:
     enrollments: Enrollments
     provisioning: Provisioning
     uploads: Uploads
+    certificates: CaCertificates
     connections: Connections
     containers: Containers
     clock: Clock

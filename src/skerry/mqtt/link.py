@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -24,6 +23,7 @@ from .packets import (
     Unsubscribe,
     Will,
 )
+from .peer import peer_certificates
 from .session import Acknowledged, Received, ServerEvent, ServerSession
 from .stream import Delivery, Stream, Wire
 from .window import IN_FLIGHT_MAX, Window
@@ -97,7 +97,8 @@ class Link(Stream):
         self.client_id = ""
         self.context: object = None
         self.peer = ""
-        self.peer_certificate: bytes | None = None
+        # As DER, its own first; see ``peer_certificates`` for what that proves.
+        self.peer_certificates: tuple[bytes, ...] = ()
         self.valid_until: float | None = None
 
     def close(self, reason: str) -> None:
@@ -128,9 +129,7 @@ class Link(Stream):
         self._wire = wire
         name = wire.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else str(name)
-        secured = wire.get_extra_info("ssl_object")
-        if isinstance(secured, ssl.SSLObject):
-            self.peer_certificate = secured.getpeercert(binary_form=True)
+        self.peer_certificates = peer_certificates(wire.get_extra_info("ssl_object"))
         self._on_made(self)
 
     def data_received(self, data: bytes) -> None:

@@ -64,7 +64,11 @@ class _WebSocketWire:
 
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
         client = scope.get("client")
-        self._peer = tuple(client) if client else None
+        self._extra = {
+            "peername": tuple(client) if client else None,
+            # Ours: what asyncio's transport would give (service.http).
+            "ssl_object": scope.get("extensions", {}).get("ssl_object"),
+        }
         self._size = 0
         self.frames: deque[bytes] = deque()
         self.more = asyncio.Event()
@@ -101,7 +105,7 @@ class _WebSocketWire:
         self.close()
 
     def get_extra_info(self, name: str) -> object:
-        return self._peer if name == "peername" else None
+        return self._extra.get(name)
 
 
 async def _reading(link: Link, wire: _WebSocketWire, receive: Receive) -> None:

@@ -51,7 +51,7 @@ class Backend(Protocol):
     """What stands behind the protocol: the hub's registry, or the edge hub's queue and cache."""
 
     async def authenticate(
-        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+        self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
     ) -> None:
         """NotAuthenticated or NotAllowed refuse for good (CONNACK 5), other errors for now (CONNACK 3)."""
 
@@ -168,7 +168,7 @@ class Head:
         if self._host_names is not None and not self._host_names(name.host):
             raise NotAuthenticated("the user name is for another host", host=name.host[:200])
         password = _password(packet.password)
-        await self._backend.authenticate(name, password, link.peer_certificate)
+        await self._backend.authenticate(name, password, link.peer_certificates)
         filters = await self._filters(name.identity, clean=packet.clean_session)
         self._expire(link, password)
         # Nothing below waits, so two connections of one identity cannot pass each other: the newer wins.

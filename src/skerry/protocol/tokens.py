@@ -33,6 +33,13 @@ class KeyTokens:
         return make_token(resource, self._sign, int(self._clock.now().timestamp()) + self._lifetime_s)
 
 
+class NoToken:
+    """For who proves itself by the certificate of its TLS connection."""
+
+    async def token(self, resource: str) -> None:
+        return None
+
+
 class FixedToken:
     """One ready-made token, for as long as it lasts."""
 

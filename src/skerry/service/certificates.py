@@ -164,9 +164,7 @@ class Authority:
         return True
 
     def _sign(self, builder: x509.CertificateBuilder, key: Key, usage: x509.ObjectIdentifier) -> Issued:
-        builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
-        builder = builder.add_extension(_usage(), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = _leaf_extensions(builder, usage)
         certificate = _key_identifiers(builder, key, self.key).sign(self.key, hashes.SHA256())
         chain = _pem(certificate, *self._chain())
         return Issued(chain, _key_pem(key), certificate.not_valid_after_utc)
@@ -181,6 +179,30 @@ class Authority:
 
     def _chain(self) -> Sequence[x509.Certificate]:
         return (self.certificate, *self.above)[: len(self.above)]
+
+
+def self_signed(
+    common_name: str,
+    clock: Clock,
+    valid_s: float = 365 * DAY_S,
+    *,
+    key: KeyKind = "ec-p256",
+    not_before: datetime | None = None,
+) -> Issued:
+    """A certificate by which a device proves itself with no authority, known at the hub by its thumbprint."""
+    made, name = _new_key(key), _name(common_name)
+    builder = _builder(name, name, made, clock.now(), valid_s, LAST_MOMENT, not_before)
+    builder = _leaf_extensions(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
+    certificate = _key_identifiers(builder, made, made).sign(made, hashes.SHA256())
+    return Issued(_pem(certificate), _key_pem(made), certificate.not_valid_after_utc)
+
+
+def _leaf_extensions(
+    builder: x509.CertificateBuilder, usage: x509.ObjectIdentifier
+) -> x509.CertificateBuilder:
+    builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
+    builder = builder.add_extension(_usage(), critical=True)
+    return builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
 
 
 def _builder(

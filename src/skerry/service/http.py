@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import uvicorn
 
@@ -174,7 +174,29 @@ def _config(
     )
     config.load()
     config.ssl = context
+    if context is not None:
+        config.http_protocol_class = _showing_peer(config.http_protocol_class)
+        if config.ws_protocol_class is not None:
+            config.ws_protocol_class = _showing_peer(config.ws_protocol_class)
     return config
+
+
+def _showing_peer(protocol: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
+    """Makes uvicorn's protocols put asyncio's ``ssl_object`` among the extensions of every scope."""
+
+    def make(*given: Any, **named: Any) -> Any:
+        made = cast("Any", protocol)(*given, **named)
+        app = made.app
+
+        async def showing(scope: Scope, receive: Receive, send: Send) -> None:
+            secured = made.transport.get_extra_info("ssl_object")
+            scope.setdefault("extensions", {})["ssl_object"] = secured
+            await app(scope, receive, send)
+
+        made.app = showing
+        return made
+
+    return cast("type[asyncio.Protocol]", make)
 
 
 async def _wait_until_up(server: _Server, task: asyncio.Task[None]) -> None:

@@ -25,22 +25,11 @@ class TlsFiles:
         return server_context(self.certificate, self.key)
 
 
-def server_context(
-    certificate: Path | str, key: Path | str, client_certs: bool = False, *, client_ca: str | None = None
-) -> ssl.SSLContext:
-    """A server's context from PEM files (``Path``) or PEM text (``str``).
-
-    With ``client_certs`` clients are asked for a certificate; one that is shown must come from ``client_ca``
-    (PEM text). Raises InvalidInput.
-    """
+def server_context(certificate: Path | str, key: Path | str) -> ssl.SSLContext:
+    """A server's context from PEM files (``Path``) or PEM text (``str``). Raises InvalidInput."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     load_certificate(context, certificate, key)
-    if client_certs:
-        if client_ca is None:
-            raise InvalidInput("asking clients for certificates needs the authority that issues them")
-        context.verify_mode = ssl.CERT_OPTIONAL
-        _trust(context, client_ca)
     return context
 
 

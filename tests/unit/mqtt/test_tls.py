@@ -74,7 +74,7 @@ async def test_messages_of_any_size_go_both_ways_through_tls(certificate: tuple[
     ):
         await asyncio.gather(*(client.publish("t", body, qos=1) for body in bodies))
         await asyncio.gather(*(handler.links["d"].publish("t", body, qos=1) for body in bodies))
-        assert handler.links["d"].peer_certificate is None
+        assert handler.links["d"].peer_certificates == ()
     assert [packet.payload for packet in handler.published_packets] == bodies
     assert got == bodies
 
@@ -88,8 +88,8 @@ async def test_a_client_certificate_is_handed_to_the_handler(certificate: tuple[
     expected = x509.load_pem_x509_certificate(certificate[0].read_bytes())
     async with listening(handler, tls=server) as listener, connected(listener, tls=client):
         await eventually(lambda: "d" in handler.links)
-        given = handler.links["d"].peer_certificate
-        assert given == expected.public_bytes(serialization.Encoding.DER)
+        given = handler.links["d"].peer_certificates
+        assert given == (expected.public_bytes(serialization.Encoding.DER),)
 
 
 async def test_a_server_that_is_not_trusted_is_told_apart_from_one_that_is_away(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ class SmallHub:
         self.store_delay_s = 0.0
 
     async def authenticate(
-        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+        self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
     ) -> None:
         if self.refuse is not None:
             raise self.refuse

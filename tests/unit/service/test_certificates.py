@@ -139,23 +139,6 @@ async def test_a_renewed_certificate_is_used_for_new_connections(tmp_path: Path)
     assert before != after
 
 
-async def test_a_client_certificate_is_asked_for_and_checked() -> None:
-    root, other = Authority.create("root", CLOCK), Authority.create("other", CLOCK)
-    issued = root.issue_server("s", ["s"])
-    server = server_context(issued.cert_chain_pem, issued.key_pem, client_certs=True, client_ca=root.root_pem)
-    for authority, accepted in ((root, True), (other, False)):
-        client = client_context(root.root_pem)
-        own = authority.issue_client("device")
-        load_certificate(client, own.cert_chain_pem, own.key_pem)
-        client.maximum_version = ssl.TLSVersion.TLSv1_2
-        if accepted:
-            assert await handshake(server, client, "s")
-        else:
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await handshake(server, client, "s")
-    assert await handshake(server, client_context(root.root_pem), "s")
-
-
 def test_contexts_refuse_what_cannot_work(tmp_path: Path) -> None:
     root = Authority.create("root", CLOCK)
     issued = root.issue_server("s", ["s"])
@@ -167,8 +150,6 @@ def test_contexts_refuse_what_cannot_work(tmp_path: Path) -> None:
         server_context(issued.cert_chain_pem, root.key_pem)
     with pytest.raises(InvalidInput, match=r"none\.pem"):
         server_context(tmp_path / "none.pem", tmp_path / "none.key")
-    with pytest.raises(InvalidInput, match="authority that issues"):
-        server_context(issued.cert_chain_pem, issued.key_pem, client_certs=True)
     assert server_context(issued.cert_chain_pem, issued.key_pem).minimum_version == ssl.TLSVersion.TLSv1_2
     assert client_context(None, system_roots=True).verify_mode == ssl.CERT_REQUIRED
 

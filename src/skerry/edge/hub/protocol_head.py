@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from skerry.clock import Clock
@@ -53,7 +53,7 @@ class EdgeBackend:
         self._pushes: set[asyncio.Task[None]] = set()
 
     async def authenticate(
-        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+        self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
     ) -> None:
         if not self._authority.knows(name.identity):
             await self._look_for(name.identity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skerry.contract.message import Message
@@ -36,10 +36,10 @@ class Gateway:
         self._saving: set[asyncio.Task[None]] = set()
 
     async def authenticate(
-        self, name: ConnectName, password: str | None, peer_certificate: bytes | None
+        self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
     ) -> None:
-        """Return when the password proves the identity; raises NotAuthenticated."""
-        self._authority.authenticate_device(name.identity, password)
+        """Return when password or certificates prove the identity; raises NotAuthenticated."""
+        self._authority.authenticate_device(name.identity, password, certificates)
 
     async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
         return self._subscriptions.load(identity)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 
 from skerry.contract.names import DeviceId, Identity, ModuleId
-from skerry.errors import NotAllowed
+from skerry.errors import NotAllowed, NotAuthenticated
 from skerry.hub import authority, etags
 from skerry.hub.authority import Caller, DeviceCaller
 from skerry.hub.policies import Right
 from skerry.hub.verbs import Verbs
+from skerry.mqtt.peer import peer_certificates
+
+log = logging.getLogger(__name__)
 
 
 def verbs_of(request: Request) -> Verbs:
@@ -20,8 +25,27 @@ def verbs_of(request: Request) -> Verbs:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks, by SAS token; raises NotAuthenticated."""
-    return verbs_of(request).authority.identify(request.headers.get("authorization"))
+    """Who asks, by SAS token or as the device in the path by its certificate; raises NotAuthenticated."""
+    header = request.headers.get("authorization")
+    if header is None and "device" in request.path_params and (shown := certificates_of(request)):
+        return _by_certificate(request, Identity(device_in(request)), shown)
+    return verbs_of(request).authority.identify(header)
+
+
+def _by_certificate(request: Request, claimed: Identity, shown: tuple[bytes, ...]) -> Caller:
+    try:
+        return verbs_of(request).authority.identify_certificate(claimed, shown)
+    except NotAuthenticated as exc:
+        # Why is for the operator: who asks may be anybody.
+        log.info("refused the certificate shown for %s: %s", claimed.client_id, exc)
+        raise NotAuthenticated(
+            "the client certificate does not prove this device", reason="certificate"
+        ) from exc
+
+
+def certificates_of(request: Request) -> tuple[bytes, ...]:
+    """What the caller showed in the TLS handshake."""
+    return peer_certificates(request.scope.get("extensions", {}).get("ssl_object"))
 
 
 def require(request: Request, right: Right) -> None:

@@ -82,6 +82,8 @@ def _noun(path: str) -> str:
         return "Job"
     if path.startswith(ENROLLMENT_PATHS):
         return "Registration" if path.startswith("/registrations") else "Enrollment"
+    if path.startswith("/certificates"):
+        return "Certificate"
     return "Module" if "/modules/" in path else "Device"
 
 

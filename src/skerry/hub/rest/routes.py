@@ -14,6 +14,7 @@ from skerry.hub.containers.front import registry_application
 from skerry.hub.dashboard import pages
 from skerry.hub.rest import (
     blobs,
+    certificates,
     commands,
     configurations,
     device_messages,
@@ -56,6 +57,7 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *enrollments.routes(),
         *provisioning.routes(),
         Mount("/v2", registry_application(verbs.containers, access)),
+        *certificates.routes(),
         WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
     ]
     if dashboard:

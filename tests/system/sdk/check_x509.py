@@ -1,0 +1,80 @@
+"""``azure-iot-device`` with client certificates: self-signed and from an authority, MQTT and WebSocket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.iot.device import X509, IoTHubDeviceClient
+from azure.iot.device.exceptions import CredentialError
+
+from skerry.clock import SystemClock
+from skerry.service.certificates import Authority, Issued, self_signed
+from tests.support.namespace import HUB_NAME
+from tests.support.stack import Hub
+from tests.system.sdk.clients import SDK_MARKS, answer_methods, json_message
+from tests.unit.hub.certified import self_signed_by, thumbprint
+
+pytestmark = SDK_MARKS
+
+CLOCK = SystemClock()
+# The SDK's own type hints stop at this one.
+_new_x509: Any = X509
+
+
+def client_with(hub: Hub, folder: Path, device: str, own: Issued, *, websockets: bool = False) -> Any:
+    folder.mkdir(exist_ok=True)
+    (folder / "device.pem").write_text(own.cert_chain_pem)
+    (folder / "device.key.pem").write_text(own.key_pem)
+    return IoTHubDeviceClient.create_from_x509_certificate(
+        x509=_new_x509(str(folder / "device.pem"), str(folder / "device.key.pem")),
+        hostname=HUB_NAME,
+        device_id=device,
+        websockets=websockets,
+        server_verification_cert=hub.ca_file.read_text(),
+        connection_retry=False,
+    )
+
+
+def works(hub: Hub, client: Any, device: str) -> None:
+    """Telemetry, twin and a method, as any device has them."""
+    client.connect()
+    answer_methods(client)
+    client.send_message(json_message('{"t": 21.5}'))
+    client.patch_twin_reported_properties({"led": True})
+    assert client.get_twin()["reported"]["led"] is True
+    assert hub.invoke(device, "blink", 1).payload == {"name": "blink", "got": 1}
+    client.shutdown()
+    (event,) = hub.events(1)
+    assert (event["deviceId"], event["body"]) == (device, {"t": 21.5})
+
+
+@pytest.mark.parametrize("websockets", [False, True])
+def test_a_self_signed_device_works(hub: Hub, tmp_path: Path, websockets: bool) -> None:
+    own = self_signed("dev-1", CLOCK, key="rsa2048")
+    prints = self_signed_by("", thumbprint(own))
+    hub.call(lambda service: service.create_device("dev-1", authentication=prints))
+    works(hub, client_with(hub, tmp_path / "d", "dev-1", own, websockets=websockets), "dev-1")
+
+
+@pytest.mark.parametrize("websockets", [False, True])
+def test_a_device_of_a_proved_authority_works(hub: Hub, tmp_path: Path, websockets: bool) -> None:
+    root = Authority.create("plant", CLOCK)
+    own = root.issue_intermediate("line 1").issue_client("dev-1")
+    hub.call(lambda service: service.create_device("dev-1", authentication={"type": "certificateAuthority"}))
+    hub.call(lambda service: service.put_certificate("plant", root.certificate_pem))
+    code = hub.call(lambda service: service.challenge_certificate("plant"))
+    proof = root.issue_client(code).cert_chain_pem
+    hub.call(lambda service: service.verify_certificate("plant", proof))
+    works(hub, client_with(hub, tmp_path / "d", "dev-1", own, websockets=websockets), "dev-1")
+
+
+def test_another_certificate_is_a_credential_error(hub: Hub, tmp_path: Path) -> None:
+    own, other = self_signed("dev-1", CLOCK), self_signed("dev-1", CLOCK)
+    prints = self_signed_by(thumbprint(own))
+    hub.call(lambda service: service.create_device("dev-1", authentication=prints))
+    client = client_with(hub, tmp_path / "d", "dev-1", other)
+    with pytest.raises(CredentialError):
+        client.connect()
+    client.shutdown()
