@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -142,7 +143,7 @@ class Client(Stream):
         if not waiting:
             return
         alarm = asyncio.ensure_future(self._clock.sleep(seconds))
-        everything = asyncio.ensure_future(asyncio.wait(waiting))
+        everything = asyncio.ensure_future(_all_settled(waiting))
         await asyncio.wait([alarm, everything], return_when=asyncio.FIRST_COMPLETED)
         alarm.cancel()
         everything.cancel()
@@ -192,8 +193,7 @@ class Client(Stream):
                     return
                 self._take(event, work)
             case Acknowledged(token):
-                if not token.done():
-                    token.set_result(None)
+                token.settle()
             case ConnAck():
                 if not self._answer.done():
                     self._answer.set_result(event)
@@ -237,6 +237,12 @@ class Client(Stream):
             self._pinging.cancel()
         if not self.closed.done():
             self.closed.set_result(reason)
+
+
+async def _all_settled(deliveries: Sequence[Delivery]) -> None:
+    for delivery in deliveries:
+        with contextlib.suppress(SkerryError):
+            await delivery
 
 
 def _refusal(code: int, host: str) -> SkerryError:

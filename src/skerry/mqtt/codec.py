@@ -47,6 +47,8 @@ class Decoder:
         self.max_bytes = max_bytes
         self._rest = bytearray()
         self._needed = 2  # no packet can be complete before the rest is this long
+        # Publishers mostly repeat their topic.
+        self._last_topic = (b"", "")
 
     def feed(self, data: bytes) -> list[Packet]:
         """All packets that are complete with ``data``; the bytes of a packet that is not stay for later."""
@@ -74,7 +76,9 @@ class Decoder:
                 break
             first = data[start]
             if first & 0xF0 == 0x30:
-                packets.append(_publish(first, data, body, end))
+                packets.append(self._publish(first, data, body, end))
+            elif first == 0x40 and length == 2 and (data[body] or data[body + 1]):
+                packets.append(PubAck(data[body] << 8 | data[body + 1]))
             else:
                 packets.append(_decode(first, data[body:end]))
             start = end
@@ -85,6 +89,39 @@ class Decoder:
         elif self._rest:
             self._rest = bytearray()
         return packets
+
+    def _publish(self, first: int, data: bytes, at: int, end: int) -> Publish:
+        if end - at < 2:
+            raise MqttError("PUBLISH is cut short")
+        body = at + 2 + (data[at] << 8 | data[at + 1])
+        if body > end:
+            raise MqttError("the topic of a PUBLISH is cut short")
+        name = data[at + 2 : body]
+        known, topic = self._last_topic
+        if name != known or not name:
+            topic = _topic(name)
+            self._last_topic = (name, topic)
+        qos = first >> 1 & 3
+        if not qos:
+            return Publish(topic, data[body:end], 0, first & 1 == 1, first & 8 == 8, 0)
+        if qos == 3:
+            raise MqttError("a PUBLISH has QoS 3")
+        if end - body < 2:
+            raise MqttError("PUBLISH is cut short")
+        packet_id = data[body] << 8 | data[body + 1]
+        if not packet_id:
+            raise MqttError("a packet id is 0")
+        return Publish(topic, data[body + 2 : end], qos, first & 1 == 1, first & 8 == 8, packet_id)
+
+
+def _topic(name: bytes) -> str:
+    try:
+        topic = name.decode()
+    except UnicodeDecodeError as exc:
+        raise MqttError("a topic is not UTF-8") from exc
+    if not topic or "#" in topic or "+" in topic or "\0" in topic:
+        raise MqttError(f"{topic[:80]!r} is not a topic", hint="a topic is not empty and has no + # NUL")
+    return topic
 
 
 def _remaining_length(data: bytes, at: int) -> tuple[int, int]:
@@ -98,31 +135,6 @@ def _remaining_length(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + place + 1
     raise MqttError("the remaining length has more than four bytes")
-
-
-def _publish(first: int, data: bytes, at: int, end: int) -> Publish:
-    if end - at < 2:
-        raise MqttError("PUBLISH is cut short")
-    body = at + 2 + (data[at] << 8 | data[at + 1])
-    if body > end:
-        raise MqttError("the topic of a PUBLISH is cut short")
-    try:
-        topic = data[at + 2 : body].decode()
-    except UnicodeDecodeError as exc:
-        raise MqttError("a topic is not UTF-8") from exc
-    if not topic or "#" in topic or "+" in topic or "\0" in topic:
-        raise MqttError(f"{topic[:80]!r} is not a topic", hint="a topic is not empty and has no + # NUL")
-    qos = first >> 1 & 3
-    if not qos:
-        return Publish(topic, data[body:end], 0, first & 1 == 1, first & 8 == 8, 0)
-    if qos == 3:
-        raise MqttError("a PUBLISH has QoS 3")
-    if end - body < 2:
-        raise MqttError("PUBLISH is cut short")
-    packet_id = data[body] << 8 | data[body + 1]
-    if not packet_id:
-        raise MqttError("a packet id is 0")
-    return Publish(topic, data[body + 2 : end], qos, first & 1 == 1, first & 8 == 8, packet_id)
 
 
 class _Body:

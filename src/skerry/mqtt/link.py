@@ -149,17 +149,22 @@ class Link(Stream):
 
     def _run(self, events: Sequence[ServerEvent[Delivery]]) -> None:
         for event in events:
-            if not self.is_open:
+            if self._ended_at is not None:
                 return
-            self._handle(event)
+            # Nearly all events are of these two kinds.
+            if type(event) is Received:
+                self._publish(event)
+            elif type(event) is Acknowledged:
+                event.token.settle()
+            else:
+                self._handle(event)
 
     def _handle(self, event: ServerEvent[Delivery]) -> None:
         match event:
             case Received():
                 self._publish(event)
             case Acknowledged(token):
-                if not token.done():
-                    token.set_result(None)
+                token.settle()
             case Connect():
                 self._connect(event)
             case Subscribe():

@@ -65,8 +65,9 @@ class ConnAck:
     code: int = ACCEPTED
 
 
-@dataclass(frozen=True, slots=True)
-class PubAck:
+class PubAck(NamedTuple):
+    """A named tuple for the same reason."""
+
     packet_id: int
 
 

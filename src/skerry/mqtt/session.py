@@ -145,7 +145,8 @@ class _Session(Generic[T]):
         token = self._window.acknowledge(packet.packet_id)
         if token is None:
             return ()
-        self._pump()
+        if self._window.waiting:
+            self._pump()
         return (Acknowledged(token),)
 
 
@@ -182,7 +183,13 @@ class ServerSession(_Session[T]):
             raise
         events: list[ServerEvent[T]] = []
         for packet in packets:
-            self._handle(packet, events)
+            # Nearly all packets are of these two kinds.
+            if self.state is State.OPEN and type(packet) is Publish:
+                events.append(self._message(packet))
+            elif self.state is State.OPEN and type(packet) is PubAck:
+                events.extend(self._acknowledged(packet))
+            else:
+                self._handle(packet, events)
         return events
 
     def accept(self, answer: ConnAck, now: float) -> list[ServerEvent[T]]:

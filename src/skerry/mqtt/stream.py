@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from skerry.clock import Clock
 from skerry.errors import SkerryError, Unavailable
 
+from .outcome import Outcome, settled
 from .session import ClientSession, Received, ServerSession
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ WORK_BYTES_MAX = 4 * 1024 * 1024
 # A peer that does not take the rest of its bytes when we close gets cut off after this.
 CLOSE_PATIENCE_S = 5.0
 
-Delivery = asyncio.Future[None]
+# A message on its way to the peer.
+Delivery = Outcome
 
 
 class Wire(Protocol):
@@ -52,6 +54,9 @@ class Stream(asyncio.Protocol):
         self._flush_due = False
         self._paused = False
         self._work: set[asyncio.Future[None]] = set()
+        # What the peer published and others have to settle, by how it ends: many share one outcome.
+        self._awaited: dict[Outcome, list[Received]] = {}
+        self._awaited_count = 0
         self._work_bytes = 0
         self._ended_at: float | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -67,21 +72,21 @@ class Stream(asyncio.Protocol):
         return self._state.in_flight
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, dup: bool = False) -> Delivery:
-        """Send a message; done on PUBACK (QoS 1) or once written (QoS 0).
+        """Send a message; settled on PUBACK (QoS 1) or once written (QoS 0).
 
-        The future raises Unavailable when the link ends first. Throttled (at once) when too many wait.
+        Its error is Unavailable when the link ends first. Throttled (at once) when too many wait.
         """
-        future: Delivery = self._loop.create_future()
         if self._ended_at is not None:
-            fail(future, self._lost("it has ended"))
-            return future
+            return settled(self._lost("it has ended"))
+        delivery = Outcome()
         if qos:
-            self._state.publish(topic, payload, future, dup=dup)
+            self._state.publish(topic, payload, delivery, dup=dup)
         else:
             self._state.publish_once(topic, payload)
-            future.set_result(None)
-        self._soon()
-        return future
+            delivery.settle()
+        if not self._flush_due:
+            self._soon()
+        return delivery
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"connection lost: {exc}" if exc else "connection lost")
@@ -129,11 +134,21 @@ class Stream(asyncio.Protocol):
         if work is None:
             self._finish(received)
             return
-        task = asyncio.ensure_future(work)
-        self._work.add(task)
+        if type(work) is Outcome:
+            group = self._awaited.get(work)
+            if group is None:
+                group = self._awaited[work] = []
+                group.append(received)
+                work.then(self._settled)
+            else:
+                group.append(received)
+            self._awaited_count += 1
+        else:
+            task = asyncio.ensure_future(work)
+            self._work.add(task)
+            task.add_done_callback(partial(self._worked, received))
         self._work_bytes += len(received.publish.payload)
-        task.add_done_callback(partial(self._worked, received))
-        if not self._paused and (len(self._work) >= WORK_MAX or self._work_bytes >= WORK_BYTES_MAX):
+        if not self._paused and (self._work_count >= WORK_MAX or self._work_bytes >= WORK_BYTES_MAX):
             self._pause()
 
     def _worked(self, received: Received, task: asyncio.Future[None]) -> None:
@@ -141,7 +156,29 @@ class Stream(asyncio.Protocol):
         self._work_bytes -= len(received.publish.payload)
         if self._succeeded(task):
             self._finish(received)
-        if self._paused and len(self._work) <= WORK_MAX // 2 and self._work_bytes <= WORK_BYTES_MAX // 2:
+        self._resume_if_little()
+
+    def _settled(self, outcome: Outcome) -> None:
+        """What shares an outcome is taken care of, or failed; the peer hears at once."""
+        group = self._awaited.pop(outcome)
+        self._awaited_count -= len(group)
+        for received in group:
+            self._work_bytes -= len(received.publish.payload)
+        if outcome.error is not None:
+            self._fail(outcome.error)
+        elif self._ended_at is None:
+            for _, receipt in group:
+                if receipt is not None:
+                    self._state.finish(receipt)
+            self._flush()
+        self._resume_if_little()
+
+    @property
+    def _work_count(self) -> int:
+        return len(self._work) + self._awaited_count
+
+    def _resume_if_little(self) -> None:
+        if self._paused and self._work_count <= WORK_MAX // 2 and self._work_bytes <= WORK_BYTES_MAX // 2:
             self._resume()
 
     def _finish(self, received: Received) -> None:
@@ -157,12 +194,17 @@ class Stream(asyncio.Protocol):
         error = task.exception()
         if error is None:
             return True
+        self._fail(error)
+        return False
+
+    def _fail(self, error: BaseException) -> None:
         if isinstance(error, SkerryError):
             self._end(str(error))
+        elif isinstance(error, asyncio.CancelledError):
+            self._end("stopping")
         else:
             log.error("a message from %s failed", self._peer_name(), exc_info=error)
             self._end("internal error")
-        return False
 
     def _pause(self) -> None:
         self._paused = True
@@ -186,8 +228,8 @@ class Stream(asyncio.Protocol):
                 self._wire.abort()
             else:
                 self._wire.close()
-        for future in lost:
-            fail(future, self._lost(reason))
+        for delivery in lost:
+            delivery.settle(self._lost(reason))
         self._ended(reason)
 
     def _ended(self, reason: str) -> None:

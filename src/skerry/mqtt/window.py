@@ -50,6 +50,11 @@ class Window(Generic[T]):
         """Messages sent or waiting that have no PUBACK yet."""
         return len(self._sent) + len(self._waiting)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for room."""
+        return len(self._waiting)
+
     def add(self, topic: str, payload: bytes, token: T, *, dup: bool = False) -> None:
         """Queue a message; Throttled when too many wait already."""
         if len(self._waiting) >= self._waiting_max:

@@ -22,6 +22,7 @@ from skerry.contract.topics import (
 from skerry.errors import InvalidInput, Unavailable
 from skerry.mqtt.filters import matches
 from skerry.mqtt.link import Link
+from skerry.mqtt.outcome import Outcome
 from skerry.mqtt.packets import SUBSCRIPTION_REFUSED
 
 from .waiting import within
@@ -99,8 +100,8 @@ class DeviceSession:
         """Return once the module has acknowledged a message to its ``input``."""
         await self.forward_input(input, encode_bag(message), message.body, dup=dup)
 
-    def forward_input(self, input: str, bag: str, body: bytes, *, dup: bool = False) -> asyncio.Future[None]:
-        """``send_input`` for properties that are encoded already; done when the module has acknowledged."""
+    def forward_input(self, input: str, bag: str, body: bytes, *, dup: bool = False) -> Outcome:
+        """``send_input`` for properties that are encoded already; settled when the module acknowledged."""
         qos = self._listening("inputs")
         return self._link.publish(input_topic(self.identity, input, bag), body, qos, dup)
 

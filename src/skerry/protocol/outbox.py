@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from skerry.errors import SkerryError, Unavailable
+from skerry.mqtt.outcome import Outcome
 
-# topic, payload, dup → done on PUBACK
-PublishOnce = Callable[[str, bytes, bool], asyncio.Future[None]]
+# topic, payload, dup → settled on PUBACK
+PublishOnce = Callable[[str, bytes, bool], Outcome]
 
 
 @dataclass(slots=True)
@@ -74,12 +75,12 @@ class Outbox:
             return
         delivery = self._publish(entry.topic, entry.payload, entry.sent)
         entry.sent = True
-        delivery.add_done_callback(partial(self._delivered, entry))
+        delivery.then(partial(self._delivered, entry))
 
-    def _delivered(self, entry: _Entry, delivery: asyncio.Future[None]) -> None:
-        if entry.done.done() or delivery.cancelled():
+    def _delivered(self, entry: _Entry, delivery: Outcome) -> None:
+        if entry.done.done():
             return
-        error = delivery.exception()
+        error = delivery.error
         if error is None:
             entry.done.set_result(None)
         elif not isinstance(error, Unavailable):

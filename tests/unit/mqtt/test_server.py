@@ -71,7 +71,7 @@ async def test_a_message_is_acknowledged_after_it_was_stored() -> None:
     async with listening(handler) as listener, connected(listener) as client:
         delivery = client.publish("a/b", b"body", qos=1)
         await eventually(lambda: handler.published_packets)
-        assert not delivery.done()
+        assert not delivery.settled
         stored.set()
         await delivery
         assert handler.published_packets == [Publish("a/b", b"body", 1, packet_id=1)]
@@ -299,7 +299,7 @@ async def test_a_clients_handler_is_done_before_the_server_hears_so() -> None:
     async with listening(handler) as listener, connected(listener, on_publish=on_publish):
         delivery = handler.links["d"].publish("t", b"", qos=1)
         await asyncio.sleep(0.02)
-        assert not delivery.done()
+        assert not delivery.settled
         handled.set()
         await delivery
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from skerry.clock import Clock
 from skerry.errors import Damaged, InvalidInput, SkerryError, TooLarge, Unavailable
+from skerry.mqtt.outcome import Outcome
 from skerry.store.queue import Cursor, Queue, Stored
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,54 @@ WINDOW = 100
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 10.0
 
-# Called in the order of the queue; a future saves a task per message, what is raised counts as its error.
+# Called in the order of the queue; an outcome saves a task per message, what is raised counts as its error.
 Deliver = Callable[[Stored], Awaitable[None]]
+
+
+class _Flight:
+    """One message under way; ``land`` is told when it arrived or failed."""
+
+    __slots__ = ("_land", "error", "landed", "stored", "task")
+
+    def __init__(self, stored: Stored, land: Callable[[_Flight], None]) -> None:
+        self.stored = stored
+        self.landed = False
+        self.error: BaseException | None = None
+        self.task: asyncio.Future[None] | None = None
+        self._land: Callable[[_Flight], None] | None = land
+
+    def take_off(self, deliver: Deliver) -> None:
+        try:
+            work = deliver(self.stored)
+        except SkerryError as error:
+            self.end(error)
+            return
+        if isinstance(work, Outcome):
+            work.then(self._settled)
+        else:
+            self.task = asyncio.ensure_future(work)
+            self.task.add_done_callback(self._done)
+
+    def end(self, error: BaseException | None) -> None:
+        self.landed, self.error = True, error
+        if self._land is not None:
+            self._land(self)
+
+    def abandon(self) -> None:
+        """Nobody wants to hear of it any more."""
+        self._land = None
+        if self.task is not None:
+            self.task.cancel()
+
+    @property
+    def arrived(self) -> bool:
+        return self.landed and self.error is None
+
+    def _settled(self, outcome: Outcome) -> None:
+        self.end(outcome.error)
+
+    def _done(self, task: asyncio.Future[None]) -> None:
+        self.end(Unavailable("sending was cancelled") if task.cancelled() else task.exception())
 
 
 class Forwarder:
@@ -58,8 +104,8 @@ class Forwarder:
         self._window = window
         self._cursor: Cursor | None = None
         self._arrived = queue.waiter(endpoint)
-        self._landed = asyncio.Event()
-        self._flying: dict[int, tuple[Stored, asyncio.Future[None]]] = {}
+        self._landed: list[_Flight] = []
+        self._flying: dict[int, _Flight] = {}
 
     def appended(self, priority: int) -> None:
         """An entry of ``priority`` was stored: one better than where we are must be looked for again."""
@@ -82,54 +128,40 @@ class Forwarder:
             await self._clock.sleep(min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S))
 
     async def _drain(self) -> None:
-        arrival: asyncio.Future[Any] = asyncio.ensure_future(asyncio.sleep(0))
-        landing = arrival
-        try:
-            while True:
-                self._arrived.clear()
-                full = await self._launch()
-                if arrival.done():
-                    arrival = asyncio.ensure_future(self._arrived.wait())
-                if landing.done():
-                    landing = asyncio.ensure_future(self._landed.wait())
-                await asyncio.wait(
-                    [landing] if full else [landing, arrival], return_when=asyncio.FIRST_COMPLETED
-                )
-                await self._land()
-        finally:
-            arrival.cancel()
-            landing.cancel()
+        while True:
+            # One event for both: entries that arrive, messages that land.
+            self._arrived.clear()
+            await self._launch()
+            if not self._landed:
+                await self._arrived.wait()
+            await self._land()
 
-    async def _launch(self) -> bool:
-        """Send what fits into the window; whether it is full."""
+    async def _launch(self) -> None:
+        """Send what fits into the window."""
         room = self._window - len(self._flying)
-        if room > 0:
-            limit = room if self._cursor is not None else self._window
-            found = await self._queue.peek(self.endpoint, self._cursor, limit)
-            for stored in found[: room + len(self._flying)]:
-                if stored.sequence not in self._flying and len(self._flying) < self._window:
-                    task = self._start(stored)
-                    task.add_done_callback(lambda _: self._landed.set())
-                    self._flying[stored.sequence] = (stored, task)
-                    self._cursor = stored.cursor
-        return len(self._flying) >= self._window
+        if room <= 0:
+            return
+        limit = room if self._cursor is not None else self._window
+        for stored in await self._queue.peek(self.endpoint, self._cursor, limit):
+            if stored.sequence in self._flying:
+                continue
+            if len(self._flying) >= self._window:
+                break
+            flight = self._flying[stored.sequence] = _Flight(stored, self._land_soon)
+            self._cursor = stored.cursor
+            flight.take_off(self._deliver)
 
-    def _start(self, stored: Stored) -> asyncio.Future[None]:
-        try:
-            return asyncio.ensure_future(self._deliver(stored))
-        except SkerryError as error:
-            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            refused.set_exception(error)
-            return refused
+    def _land_soon(self, flight: _Flight) -> None:
+        self._landed.append(flight)
+        self._arrived.set()
 
     async def _land(self) -> None:
         """Remove what was delivered; raises the first failure."""
-        self._landed.clear()
-        landed = [(stored, task) for stored, task in self._flying.values() if task.done()]
+        landed, self._landed = self._landed, []
         gone: list[Stored] = []
         failure: BaseException | None = None
-        for stored, task in landed:
-            error = Unavailable("sending was cancelled") if task.cancelled() else task.exception()
+        for flight in landed:
+            stored, error = flight.stored, flight.error
             if error is None:
                 gone.append(stored)
                 self.sent += 1
@@ -156,11 +188,13 @@ class Forwarder:
 
     async def _ground(self) -> None:
         """Nothing flies any more; what had arrived by now is removed, the rest waits in the queue."""
-        tasks = [task for _, task in self._flying.values()]
-        for task in tasks:
-            task.cancel()
+        flights = list(self._flying.values())
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        for flight in flights:
+            flight.abandon()
         await asyncio.gather(*tasks, return_exceptions=True)
-        done = [s for s, task in self._flying.values() if not task.cancelled() and task.exception() is None]
+        done = [flight.stored for flight in flights if flight.arrived]
         self._flying.clear()
+        self._landed.clear()
         self._cursor = None
         await self._remove(done)

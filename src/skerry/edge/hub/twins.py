@@ -60,6 +60,10 @@ class Twins:
         """Tell ``listener`` whenever a twin has something for the hub."""
         self._pending_listeners.append(listener)
 
+    def unreported(self) -> list[Identity]:
+        """Whose twins have something for the hub now."""
+        return [identity for identity, twin in self._twins.items() if twin.pending]
+
     def cached(self, identity: Identity) -> CachedTwin:
         """What is known, perhaps nothing."""
         return self._twins.get(identity, UNKNOWN_TWIN)

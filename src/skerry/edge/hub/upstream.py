@@ -91,7 +91,8 @@ class Upstream:
         """Open the system modules' lines and close others when they are no longer needed."""
         if self._endpoint is None:
             return
-        for identity in self.system:
+        # Of those with a report from an earlier run the owner may never come back.
+        for identity in (*self.system, *self._twins.unreported()):
             self.open(identity)
         self._supervisor.start("sweep", self._sweep)
         self._twins.on_pending(self._pending)

@@ -179,3 +179,17 @@ async def test_an_identity_is_waited_for_without_a_word(
     async with stranger.running():
         await asyncio.sleep(0.3)
     assert [record.message for record in caplog.records if "has no key" in record.message] == []
+
+
+async def test_a_report_of_an_earlier_run_reaches_the_hub_without_its_owner(
+    hub: SmallHub, device: Device
+) -> None:
+    await hub.cut()
+    async with device.running() as addresses:
+        cnn = device.client("cnn", addresses)
+        await cnn.start()
+        await cnn.report({"label": "cat"})
+        await cnn.stop()
+    await hub.open()
+    async with device.running():
+        await eventually(lambda: hub.reported[CNN] == {"label": "cat"})
