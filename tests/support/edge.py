@@ -14,6 +14,7 @@ from typing import Any
 from skerry.clock import Clock, SystemClock
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.edge.daemon.provisioning import provision
+from skerry.edge.engine.port import Engine
 from skerry.edge.hub.twin_cache import CachedTwin
 from skerry.edge.main import EdgeAddresses, run
 from skerry.edge.settings import EdgeSettings
@@ -101,7 +102,7 @@ class Device:
 
     @asynccontextmanager
     async def running(
-        self, engine: MemoryEngine | None = None, clock: Clock | None = None
+        self, engine: Engine | None = None, clock: Clock | None = None
     ) -> AsyncIterator[EdgeAddresses]:
         """The runtime, up; taken down at the end."""
         clock = clock or SystemClock()

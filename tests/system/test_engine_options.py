@@ -77,6 +77,19 @@ async def test_create_options_of_the_published_manifests_take_effect(
     assert await lines(engine) == [b"/opt", b"99", b"1234", b"b=c", b"bound"]
 
 
+@pytest.mark.parametrize("folder", ["/var/azureml-app", "/tmp/made/here"])
+async def test_a_working_directory_that_the_image_has_not_is_made(open_engine: Open, folder: str) -> None:
+    engine = await open_engine()
+    await engine.pull(IMAGE)
+    options = {"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["pwd; sleep 60"], "WorkingDir": folder}
+    await engine.create(spec(create_options=options))
+    await engine.start("shell")
+    if "User" in engine.unsupported({"User": "1"}):  # no root of its own: its paths are the host's
+        assert (await until(engine, lambda m: m.status == "running")).pid is not None
+        return
+    await until_logged(engine, folder.encode())
+
+
 async def test_a_module_over_its_memory_is_killed_or_the_limit_is_reported(open_engine: Open) -> None:
     engine = await open_engine()
     await engine.pull(IMAGE)

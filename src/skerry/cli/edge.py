@@ -16,11 +16,11 @@ from skerry.cli.edge_directory import directory
 from skerry.cli.login import secret_from
 from skerry.cli.management import API_VERSION, checked, get_json, management
 from skerry.clock import SystemClock
-from skerry.edge import main as runtime
+from skerry.edge import process
+from skerry.edge.agent.registry_map import check as check_registry_map
 from skerry.edge.daemon.iotedge_config import read_iotedge_config
 from skerry.edge.daemon.provisioning import provision as write_identity
 from skerry.edge.daemon.provisioning import read_settings
-from skerry.service.lifecycle import run_until_signal
 from skerry.service.log import configure
 
 TYPED = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -57,6 +57,12 @@ def edge() -> None:
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), help="Folder of OCI layouts.")
 @click.option("--container-prefix", help="Goes before the names of this device's containers.")
 @click.option("--network", help="Docker network of the modules; default: azure-iot-edge.")
+@click.option(
+    "--registry-map",
+    multiple=True,
+    metavar="FROM=TO",
+    help="Take images whose reference begins with FROM from TO; may be given again.",
+)
 @click.option("--force", is_flag=True, help="Replace another identity that is in the folder.")
 @click.pass_context
 def provision(
@@ -67,6 +73,7 @@ def provision(
     config: Path | None,
     hub_ca: Path | None,
     force: bool,
+    registry_map: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Write the device's identity and settings; needs no network."""
@@ -74,6 +81,8 @@ def provision(
         raise click.UsageError("give one of --connection-string-file and --config")
     images = given.pop("images")
     options = {name: value for name, value in given.items() if value is not None}
+    if registry_map:
+        options["registry_map"] = _registry_map(registry_map)
     if images is not None:
         options["images_dir"] = images.absolute()
     if config is not None:
@@ -89,6 +98,12 @@ def provision(
     done = write_identity(data_dir, text, hub_ca=hub_ca, force=force, options=options)
     output.say(f"{done.identity.client_id} at {done.hub} provisioned in {data_dir}")
     output.say(f"next: skerry edge run --dir {data_dir}")
+
+
+def _registry_map(entries: tuple[str, ...]) -> dict[str, str]:
+    found = dict(entry.partition("=")[::2] for entry in entries)
+    check_registry_map(found)
+    return found
 
 
 for command in (why, check, check_list, support_bundle, version):
@@ -107,7 +122,7 @@ def config() -> None:
 @click.pass_context
 def import_config(context: click.Context, data_dir: Path, file: Path, force: bool) -> None:
     """Take over the config.toml of an Azure IoT Edge that ran here."""
-    context.invoke(provision, data_dir=data_dir, config=file, force=force, images=None)
+    context.invoke(provision, data_dir=data_dir, config=file, force=force, images=None, registry_map=())
 
 
 @edge.command()
@@ -118,11 +133,7 @@ def run(data_dir: Path, log_level: str, log_json: bool) -> None:
     """Run daemon, agent and edge hub until SIGTERM."""
     settings = read_settings(data_dir)
     configure(log_level, json=log_json)
-
-    async def serve(stop: asyncio.Event) -> None:
-        await runtime.run(settings, stop)
-
-    asyncio.run(run_until_signal(serve))
+    process.main(settings)
 
 
 @edge.command(name="list")

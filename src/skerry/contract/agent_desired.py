@@ -25,6 +25,7 @@ MODULES_MAX = 100
 _MODULE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _ENV_NAME = re.compile(r"[^+#$\s.]+")
 _CREDENTIAL_ID = re.compile(r"[^.$# ]+")
+_LOG_CONFIG = 'the JSON text of a LogConfig: {"Type": "json-file", "Config": {"max-size": "10m"}}'
 _CHUNK = re.compile(r"createOptions[0-9]+")
 
 
@@ -54,12 +55,16 @@ class RegistryCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AgentDesired:
-    """The checked desired properties of ``$edgeAgent``; ``raw`` is the document they came from."""
+    """The checked desired properties of ``$edgeAgent``; ``raw`` is the document they came from.
+
+    ``logging`` is Docker's LogConfig for modules that have none of their own (``loggingOptions``).
+    """
 
     schema_version: str
     modules: Mapping[str, ModuleSpec]
     registry_credentials: Mapping[str, RegistryCredentials]
     raw: dict[str, Json] = field(repr=False)
+    logging: Mapping[str, Json] = field(default_factory=dict)
 
 
 def parse_agent_desired(document: object, *, path: str = "") -> AgentDesired:
@@ -77,7 +82,27 @@ def parse_agent_desired(document: object, *, path: str = "") -> AgentDesired:
         modules=_modules(root, root["modules"]),
         registry_credentials=_credentials(runtime["settings"]),
         raw=root.members(),
+        logging=_logging_options(runtime["settings"]),
     )
+
+
+def _logging_options(settings: Member) -> Mapping[str, Json]:
+    """``{"Type": …, "Config": {…}}`` out of the JSON text; empty without one (contract.md §6.2)."""
+    if not settings.given or not (member := settings["loggingOptions"]).given or not member.text(blank=True):
+        return {}
+    try:
+        found = parse_json(member.text())
+    except InvalidInput:
+        found = None
+    if not isinstance(found, dict):
+        member.refuse(_LOG_CONFIG)
+    # Microsoft's agent reads it without regard to case.
+    named = {name.lower(): value for name, value in found.items()}
+    kind, config = named.get("type"), named.get("config") or {}
+    texts = isinstance(config, dict) and all(isinstance(value, str) for value in config.values())
+    if not isinstance(kind, str) or not kind or not texts:
+        member.refuse(_LOG_CONFIG)
+    return {"Type": kind, "Config": config}
 
 
 def _modules(root: Member, modules: Member) -> dict[str, ModuleSpec]:

@@ -21,6 +21,9 @@ from skerry.edge.agent.logs import moment
 from skerry.edge.agent.methods import AgentMethods
 from skerry.edge.agent.metrics import AgentMetrics
 from skerry.edge.agent.ports import Document, Prepared
+from skerry.edge.agent.registry_map import check as check_registry_map
+from skerry.edge.agent.restart import Rules
+from skerry.edge.daemon.host_metrics import HostMetrics
 from skerry.edge.daemon.hub_trust import hub_tls
 from skerry.edge.daemon.identities import Identities, IdentityService, ModuleIdentity, NoIdentityService
 from skerry.edge.daemon.identity_service import HubIdentityService
@@ -80,6 +83,7 @@ async def run(
     taken).
     """
     clock = clock or SystemClock()
+    check_registry_map(settings.registry_map)
     connection = read_connection(settings)
     with locked(settings):
         make_run_directory(settings)
@@ -159,6 +163,7 @@ async def _start(
         platform=_platform(),
         rollback_after_s=settings.rollback_after_s,
         keep_images_s=settings.keep_images_s,
+        rules=Rules(settings.restarts_max, settings.readiness_s),
         metrics=AgentMetrics(metrics),
     )
     recent = RecentLog.install(stack)
@@ -184,7 +189,7 @@ async def _start(
     )
     hub.upstream.refused = lambda _: watch.ask()
     identities.listeners.append(partial(_identity_changed, hub))
-    runtime = _runtime(agent, hub, stores, metrics, watch, archive, clock)
+    runtime = _runtime(agent, hub, stores, metrics, watch, archive, clock, settings.data_dir)
     await _serve_management(settings, runtime, stack)
     supervisor = Supervisor(clock)
     stack.push_async_callback(supervisor.stop)
@@ -245,6 +250,7 @@ def _surroundings(
         gateway_address=engine.gateway_address(),
         mqtt_port=hub.mqtt_port,
         https_port=hub.https_port,
+        registry_map=settings.registry_map,
     )
 
 
@@ -256,9 +262,13 @@ def _runtime(
     watch: IdentityWatch,
     archive: SupportBundle,
     clock: Clock,
+    disk: Path,
 ) -> Runtime:
+    machine = HostMetrics(metrics, [disk])
+
     def exposition() -> bytes:
         hub.refresh_metrics()
+        machine.refresh(agent.processes())
         return metrics.exposition()
 
     def logs(

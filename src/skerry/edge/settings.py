@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skerry.errors import InvalidInput
@@ -40,6 +41,9 @@ class EdgeSettings:
     and ``network`` are for the Docker engine. A deployment with a module that has not run well for
     ``rollback_after_s`` gives way to the last good one; images that nothing needs go after ``keep_images_s``;
     with ``runtime_fallback`` a module that asks for a container runtime that is not here runs without it.
+    A module restarted ``restarts_max`` times in a row is given up as Microsoft's agent does at 20 (0: never);
+    one of a higher startup order waits up to ``readiness_s`` for the lower ones to be healthy (0: not).
+    ``registry_map`` names the beginnings of image references and what is used in their place.
     """
 
     data_dir: Path
@@ -60,6 +64,9 @@ class EdgeSettings:
     rollback_after_s: float = ROLLBACK_AFTER_S
     keep_images_s: float = KEEP_IMAGES_S
     runtime_fallback: bool = False
+    restarts_max: int = 0
+    readiness_s: float = 0.0
+    registry_map: Mapping[str, str] = field(default_factory=dict)
     upstream: bool = True
 
     def __post_init__(self) -> None:
@@ -75,6 +82,9 @@ class EdgeSettings:
         for name in ("rollback_after_s", "keep_images_s"):
             if getattr(self, name) <= 0:
                 raise InvalidInput(f"{name} must be positive", field=name, value=getattr(self, name))
+        for name in ("restarts_max", "readiness_s"):
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"{name} cannot be negative", field=name, value=getattr(self, name))
         if self.queue_bytes_max <= 0:
             raise InvalidInput("queue_bytes_max must be positive", field="queue_bytes_max")
 

@@ -266,6 +266,29 @@ def test_a_twins_version_member_does_not_disturb() -> None:
     assert parse_agent_desired({**agent, "$version": 7}).modules.keys() == {"cnn"}
 
 
+def with_logging(options: object) -> Doc:
+    agent: Doc = manifest()["modulesContent"]["$edgeAgent"]["properties.desired"]
+    agent["runtime"]["settings"]["loggingOptions"] = options
+    return agent
+
+
+def test_logging_options_are_dockers_log_config_as_text() -> None:
+    assert parse_agent_desired(with_logging("")).logging == {}
+    assert parse_agent_desired(manifest()["modulesContent"]["$edgeAgent"]["properties.desired"]).logging == {}
+    text = '{"type": "json-file", "config": {"max-size": "1m"}}'
+    expected = {"Type": "json-file", "Config": {"max-size": "1m"}}
+    assert parse_agent_desired(with_logging(text)).logging == expected
+
+
+@pytest.mark.parametrize(
+    "options", [7, "json-file", "[]", "{}", '{"Type": ""}', '{"Type": "a", "Config": {"b": 1}}']
+)
+def test_logging_options_that_are_none_are_refused_by_name(options: object) -> None:
+    with pytest.raises(InvalidInput, match="loggingOptions") as refused:
+        parse_agent_desired(with_logging(options))
+    assert refused.value.fields["path"] == "runtime.settings.loggingOptions"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda c: st.lists(c, max_size=3) | st.dictionaries(st.text(max_size=4), c, max_size=3),

@@ -23,7 +23,7 @@ from skerry.edge.agent.metrics import AgentMetrics
 from skerry.edge.agent.plan import plan
 from skerry.edge.agent.ports import AgentTwin, ModuleHost, Prepared
 from skerry.edge.agent.report import OK, DesiredStatus, modules_report, progress, status_document
-from skerry.edge.agent.restart import due_at
+from skerry.edge.agent.restart import NO_RULES, Rules, due_at
 from skerry.edge.agent.sources import Configuration, Source
 from skerry.edge.agent.state import NEVER, NO_HISTORY, Plan, Pull, Remove, Start, Wait, Wanted
 from skerry.edge.agent.why import Facts, explain
@@ -60,6 +60,7 @@ class Agent:
         platform: Mapping[str, str] | None = None,
         rollback_after_s: float = ROLLBACK_AFTER_S,
         keep_images_s: float = KEEP_S,
+        rules: Rules = NO_RULES,
         metrics: AgentMetrics | None = None,
     ) -> None:
         self._engine = engine
@@ -67,6 +68,7 @@ class Agent:
         self._host = host
         self._clock = clock
         self._surroundings = surroundings
+        self._rules = rules
         self._platform = dict(platform or {})
         self._source = Source(twin, documents, rollback_after_s)
         self._memory = Memory(documents, boot_id)
@@ -135,7 +137,7 @@ class Agent:
         self.metrics.look(self._wanted, self._observed, now)
         if not self._unready and await self._source.judge(self._wanted, self._observed, self._history, now):
             return LOOK_AGAIN_S
-        planned = plan(self._wanted, self._observed, self._history, now)
+        planned = plan(self._wanted, self._observed, self._history, now, self._rules)
         if configuration.desired is None:
             # Nobody ever said what should run: what runs is left alone.
             planned = Plan()
@@ -152,6 +154,11 @@ class Agent:
     def modules(self) -> dict[str, dict[str, Any]]:
         """The modules as reported, by name."""
         return dict(self._report.get("modules", {}))
+
+    def processes(self) -> dict[str, int]:
+        """The main process of each module that runs, by name."""
+        seen = self._observed.values()
+        return {one.name: one.pid for one in seen if one.status == "running" and one.pid is not None}
 
     def deployment(self) -> dict[str, Any]:
         """How the newest deployment was taken: its version, status, and what it was rolled back for."""
@@ -216,16 +223,19 @@ class Agent:
     async def _observe(self, configuration: Configuration, now: float) -> list[Wait]:
         """See what there is; returns what modules without a place on this device wait for."""
         specs = configuration.desired.modules if configuration.desired else {}
+        logging = configuration.desired.logging if configuration.desired else None
         everything = {module.name: module for module in await self._engine.observe()}
         waits = self._prepare(specs, now)
         self._wanted = {
-            name: Wanted(spec, run_spec(spec, self._prepared[name], self._surroundings))
+            name: Wanted(spec, run_spec(spec, self._prepared[name], self._surroundings, logging))
             for name, spec in specs.items()
             if name in self._prepared
         }
         # A wanted module that has no identity yet is left as it is, running or not.
         self._unready = {
-            n: Wanted(s, RunSpec(n, s.image)) for n, s in specs.items() if n not in self._prepared
+            name: Wanted(spec, RunSpec(name, self._surroundings.image(spec.image)))
+            for name, spec in specs.items()
+            if name not in self._prepared
         }
         self._note_changes(everything, now)
         self._observed = {name: seen for name, seen in everything.items() if name not in self._unready}
@@ -246,7 +256,8 @@ class Agent:
 
     def _images_needed(self) -> frozenset[str]:
         running = frozenset(seen.image for seen in self._observed.values())
-        return self._source.deployments.images_kept | running
+        kept = {self._surroundings.image(image) for image in self._source.deployments.images_kept}
+        return running | kept
 
     def _prepare(self, specs: Mapping[str, ModuleSpec], now: float) -> list[Wait]:
         """Begin to give a place to the modules that have none; what that waits for."""
@@ -309,7 +320,7 @@ class Agent:
                 "settings": {"engine": self._engine.name},
             },
             "systemModules": _system_modules(),
-            "modules": modules_report(wanted, self._observed, history, self._plan, unsupported),
+            "modules": modules_report(wanted, self._observed, history, self._plan, unsupported, self._rules),
         }
         if (back := self._source.deployments.rolled_back) is not None:
             self._report["rolledBack"] = back.to_json()

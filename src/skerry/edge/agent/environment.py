@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from skerry.contract.manifest import ModuleSpec
 from skerry.edge.agent.ports import Prepared
+from skerry.edge.agent.registry_map import mapped
 from skerry.edge.engine.port import (
     LABEL_DEVICE,
     LABEL_ORIGINAL_IMAGE,
@@ -24,7 +27,7 @@ HTTPS_PORT = 443
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is the same for all modules of a device."""
+    """What is the same for all modules of a device; ``registry_map`` says which images stand in for which."""
 
     device: str
     hub: str
@@ -32,10 +35,21 @@ class Surroundings:
     gateway_address: str
     mqtt_port: int = MQTT_PORT
     https_port: int = HTTPS_PORT
+    registry_map: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, reference: str) -> str:
+        """The image used on this device for the manifest's ``reference``."""
+        return mapped(reference, self.registry_map)
 
 
-def run_spec(spec: ModuleSpec, prepared: Prepared, around: Surroundings) -> RunSpec:
-    """The module as the engine gets it, labelled with its digest."""
+def run_spec(
+    spec: ModuleSpec, prepared: Prepared, around: Surroundings, logging: Mapping[str, Any] | None = None
+) -> RunSpec:
+    """The module as the engine gets it, labelled with its digest.
+
+    ``logging`` is the manifest's ``loggingOptions``: the LogConfig of modules that have none of their own.
+    """
+    image = around.image(spec.image)
     env = {
         **spec.env,
         "IOTEDGE_WORKLOADURI": WORKLOAD_URI,
@@ -54,10 +68,17 @@ def run_spec(spec: ModuleSpec, prepared: Prepared, around: Surroundings) -> RunS
         env["SKERRY_GATEWAY_HTTPS_PORT"] = str(around.https_port)
     return RunSpec(
         name=spec.name,
-        image=spec.image,
+        image=image,
         env=env,
-        create_options=spec.create_options,
+        create_options=_with_logging(spec.create_options, logging),
         mounts=(Mount(str(prepared.socket_directory), WORKLOAD_DIRECTORY),),
-        labels={LABEL_OWNER: OWNER, LABEL_ORIGINAL_IMAGE: spec.image, LABEL_DEVICE: around.device},
+        labels={LABEL_OWNER: OWNER, LABEL_ORIGINAL_IMAGE: image, LABEL_DEVICE: around.device},
         hosts={around.gateway_name: around.gateway_address} if around.gateway_address else {},
     ).labelled()
+
+
+def _with_logging(options: Mapping[str, Any], logging: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    host = options.get("HostConfig") or {}
+    if not logging or not isinstance(host, Mapping) or host.get("LogConfig"):
+        return options
+    return {**options, "HostConfig": {**host, "LogConfig": dict(logging)}}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from skerry.clock import iso
-from skerry.edge.agent.restart import wants_restart
+from skerry.edge.agent.restart import NO_RULES, Rules, wants_restart
 from skerry.edge.agent.state import NEVER, History, Plan, Wanted
 from skerry.edge.engine.port import Observed
 
@@ -31,7 +31,9 @@ class DesiredStatus:
     description: str = ""
 
 
-def runtime_status(wanted: Wanted | None, seen: Observed | None, history: History) -> RuntimeStatus:
+def runtime_status(
+    wanted: Wanted | None, seen: Observed | None, history: History, rules: Rules = NO_RULES
+) -> RuntimeStatus:
     """The one word for a module's state."""
     if seen is None:
         refused = wanted is not None and history.failures.get(wanted.name, NEVER).count
@@ -47,12 +49,17 @@ def runtime_status(wanted: Wanted | None, seen: Observed | None, history: Histor
         and wanted.spec.status == "running"
         and wants_restart(wanted.spec.restart_policy, seen)
     ):
-        return "backoff"
+        return "failed" if rules.gives_up(history.restarts.get(wanted.name, NEVER)) else "backoff"
     return "stopped" if seen.exit_code == 0 else "failed"
 
 
 def module_entry(
-    wanted: Wanted, seen: Observed | None, history: History, waiting: str, unsupported: tuple[str, ...]
+    wanted: Wanted,
+    seen: Observed | None,
+    history: History,
+    waiting: str,
+    unsupported: tuple[str, ...],
+    rules: Rules = NO_RULES,
 ) -> Document:
     """One entry of ``modules``. Environment values stay out: they may be secrets (field.md pain 22)."""
     spec, restarts = wanted.spec, history.restarts.get(wanted.name, NEVER)
@@ -74,7 +81,7 @@ def module_entry(
         "lastExitTimeUtc": _time(seen.finished_at if seen else None),
         "restartCount": restarts.count,
         "lastRestartTimeUtc": _time(restarts.at or None),
-        "runtimeStatus": runtime_status(wanted, seen, history),
+        "runtimeStatus": runtime_status(wanted, seen, history, rules),
     }
 
 
@@ -84,12 +91,13 @@ def modules_report(
     history: History,
     plan: Plan,
     unsupported: Mapping[str, tuple[str, ...]],
+    rules: Rules = NO_RULES,
 ) -> Document:
     """The whole ``modules`` section."""
     waiting = {wait.module: wait.reason for wait in plan.waits}
     return {
         name: module_entry(
-            module, observed.get(name), history, waiting.get(name, ""), unsupported.get(name, ())
+            module, observed.get(name), history, waiting.get(name, ""), unsupported.get(name, ()), rules
         )
         for name, module in sorted(wanted.items())
     }

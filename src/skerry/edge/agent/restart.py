@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from skerry.edge.agent.state import NEVER, Tally
 from skerry.edge.engine.port import Observed
 
 # contract.md §6.7: wait min(10 s x 2^n, 300 s) after an exit, and forget n after 10 healthy minutes.
-# Microsoft's agent gives up after 20 restarts; ours never does.
+# Microsoft's agent gives up after 20 restarts; ours never does, unless it is told to.
 BACKOFF_FIRST_S = 10.0
 BACKOFF_MAX_S = 300.0
 HEALTHY_AFTER_S = 600.0
 # 2^5 x 10 s is past the cap; a larger exponent only risks an overflow.
 EXPONENT_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user may decide about starts.
+
+    A module restarted ``restarts_max`` times in a row is given up (0: never). A module is held for up to
+    ``readiness_s`` while one of a lower startup order is not healthy yet (0: not held).
+    """
+
+    restarts_max: int = 0
+    readiness_s: float = 0.0
+
+    def gives_up(self, tally: Tally) -> bool:
+        return 0 < self.restarts_max <= tally.count
+
+
+NO_RULES = Rules()
 
 
 def backoff_s(count: int) -> float:

@@ -143,11 +143,14 @@ def _toml(settings: EdgeSettings) -> str:
     lines = ["# Written by skerry edge provision; the connection string is in a file of its own."]
     for field in fields(EdgeSettings):
         value = getattr(settings, field.name)
-        if field.name in ("data_dir", "hub_ca") or value is None:
+        if field.name in ("data_dir", "hub_ca", "registry_map") or value is None:
             continue
         lines.append(f"{field.name} = {_toml_value(value)}")
     if settings.hub_ca is not None or (settings.data_dir / HUB_CA_FILE).exists():
         lines.append(f"hub_ca = {_toml_value(settings.hub_ca or settings.data_dir / HUB_CA_FILE)}")
+    if settings.registry_map:
+        lines += ["", "[registry_map]"]
+        lines += [f"{_toml_value(a)} = {_toml_value(b)}" for a, b in sorted(settings.registry_map.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Places in an unpacked image to mount over."""
+"""Places in an unpacked image: to mount over, to work in."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def make_mount_points(program: Program, isolated: bool) -> None:
             # As Docker does for Binds; the other kinds of mistake show when it starts.
             Path(source).mkdir(parents=True)
         _mount_point(program.root, target, folder=os.path.isdir(source))
+    # Docker makes a WorkingDir that the image has not.
+    _mount_point(program.root, program.working_dir, folder=True)
     for target in program.scratch if isolated else ():
         _mount_point(program.root, target, folder=True)
     for file in ("/etc/hosts", "/etc/resolv.conf") if isolated else ():

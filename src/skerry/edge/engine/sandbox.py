@@ -72,6 +72,8 @@ def bubblewrap_argv(
         argv += ["--ro-bind" if read_only else "--bind", source, inside(program.root, target)]
     for source, target in program.devices:
         argv += ["--dev-bind", source, target]
+    # In a folder of its own (/tmp, /run) it is not there yet.
+    argv += ["--dir", inside(program.root, program.working_dir)] if program.working_dir != "/" else []
     argv += ["--chdir", program.working_dir or "/", "--clearenv"]
     for name, value in program.env.items():
         argv += ["--setenv", name, value]

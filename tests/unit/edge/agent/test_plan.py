@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.edge.agent.plan import plan
-from skerry.edge.agent.restart import BACKOFF_MAX_S, settled
+from skerry.edge.agent.restart import BACKOFF_MAX_S, Rules, settled
 from skerry.edge.agent.state import (
     NEVER,
     NO_HISTORY,
@@ -185,3 +185,53 @@ def test_doing_what_is_planned_arrives(target: dict[str, str], start: dict[str, 
     assert {name: (m.image, m.status) for name, m in observed.items()} == {
         name: (image, "running") for name, image in target.items()
     }
+
+
+def test_a_module_is_given_up_after_so_many_restarts_only_where_the_user_says_so() -> None:
+    ended = seen(status="exited", exit_code=1, finished_at=NOON - 3600)
+    history = History(restarts=tallies(cnn=20))
+    assert plan(all_of(wanted()), running(ended), history, NOON).steps == (
+        Start("cnn", "exited with code 1", restart=True),
+    )
+    given_up = plan(all_of(wanted()), running(ended), history, NOON, Rules(restarts_max=20))
+    assert given_up.steps == ()
+    assert given_up.waits == (Wait("cnn", None, "given up after 20 restarts; exited with code 1"),)
+    before = History(restarts=tallies(cnn=19))
+    assert plan(all_of(wanted()), running(ended), before, NOON, Rules(restarts_max=20)).steps != ()
+
+
+def test_a_later_module_waits_for_an_earlier_one_to_be_healthy() -> None:
+    modules = all_of(wanted("db", "db:1", startup_order=1), wanted("cnn", startup_order=2))
+    images, rules = here("db:1", "cnn:1"), Rules(readiness_s=30.0)
+    first = plan(modules, {}, images, NOON, rules)
+    assert [step for step in first.steps if isinstance(step, Start)] == [Start("db", "new")]
+    assert len([step for step in first.steps if isinstance(step, Create)]) == 2
+    assert first.waits == (Wait("cnn", None, "db starts first"),)
+    created = seen(status="created")
+    young = seen("db", "db:1", health="starting", started_at=NOON - 5)
+    held = plan(modules, running(created, young), images, NOON, rules)
+    assert held == Plan((), (Wait("cnn", NOON + 25, "db is not healthy yet"),))
+    for ready in (replace(young, health="healthy"), replace(young, health=None)):
+        assert plan(modules, running(created, ready), images, NOON, rules).steps == (
+            Start("cnn", "not started yet"),
+        )
+
+
+def test_nobody_waits_longer_than_the_readiness_time_nor_without_one() -> None:
+    modules = all_of(wanted("db", "db:1", startup_order=1), wanted("cnn", startup_order=2))
+    slow = seen("db", "db:1", health="starting", started_at=NOON - 31)
+    go = (Start("cnn", "not started yet"),)
+    assert plan(modules, running(seen(status="created"), slow), NO_HISTORY, NOON, Rules(0, 30.0)).steps == go
+    fresh = replace(slow, started_at=NOON)
+    assert plan(modules, running(seen(status="created"), fresh), NO_HISTORY, NOON).steps == go
+    ahead = replace(slow, started_at=NOON + 10_000)  # the clock was stepped back
+    waits = plan(modules, running(seen(status="created"), ahead), NO_HISTORY, NOON, Rules(0, 30.0)).waits
+    assert waits == (Wait("cnn", NOON + 30, "db is not healthy yet"),)
+
+
+def test_a_restart_is_never_held() -> None:
+    modules = all_of(wanted("db", "db:1", startup_order=1), wanted("cnn", startup_order=2))
+    young = seen("db", "db:1", health="starting", started_at=NOON)
+    ended = seen(status="exited", exit_code=1, finished_at=NOON - 60)
+    planned = plan(modules, running(ended, young), NO_HISTORY, NOON, Rules(0, 30.0))
+    assert planned.steps == (Start("cnn", "exited with code 1", restart=True),)

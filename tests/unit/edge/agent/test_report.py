@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skerry.edge.agent.report import DesiredStatus, modules_report, progress, runtime_status, status_document
+from skerry.edge.agent.restart import Rules
 from skerry.edge.agent.state import NO_HISTORY, History, Image, Plan, Tally, Wait
 from tests.unit.edge.agent.builders import NOON, all_of, running, seen, tallies, wanted
 
@@ -73,3 +74,10 @@ def test_status_document() -> None:
         "lastDesiredVersion": 3,
         "lastDesiredStatus": {"code": 412, "description": "schema 2.0"},
     }
+
+
+def test_a_module_that_was_given_up_has_failed() -> None:
+    ended = seen(status="exited", exit_code=1, finished_at=NOON)
+    history = History(restarts=tallies(cnn=20))
+    assert runtime_status(wanted(), ended, history) == "backoff"
+    assert runtime_status(wanted(), ended, history, Rules(restarts_max=20)) == "failed"
