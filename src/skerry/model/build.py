@@ -20,6 +20,7 @@ from skerry.model.labels import fitting, read_labels
 from skerry.model.offer import Offer, Wish, compared, make_offer, plain_offer
 from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
+from skerry.model.outputs import OutputOptions, output_specs
 from skerry.model.recipe_options import RecipeOptions, make_recipe, scaling_doubt
 from skerry.model.room import room_for
 from skerry.model.samples import Sample, class_folders, prepare_samples, read_samples, samples_bound
@@ -27,7 +28,7 @@ from skerry.model.source import open_network
 from skerry.model.verify import Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.postprocess import scores
-from skerry.package.recipe import Label, Recipe
+from skerry.package.recipe import Label, OutputSpec, Recipe
 
 Progress = Callable[[str], None]
 # A batch like the one the server forms; agreement is checked at 1 and at this size.
@@ -41,7 +42,8 @@ class BuildRequest:
     Without ``labels``, the sample sub-folders name the classes if they are as many. ``size`` (height,
     width) is needed for models with an open input size only. ``wish``: the candidates to try beside the fp32
     ONNX; ``max_abs`` and ``agreement`` None take the limits that suit each precision. ``sign`` gives
-    ``signature.json`` for the manifest's bytes.
+    ``signature.json`` for the manifest's bytes. ``outputs`` says of an output, by its name, what the model
+    does not tell.
     """
 
     model: Path
@@ -65,6 +67,7 @@ class BuildRequest:
     custom: tuple[str, ...] = ()
     trust: bool = False
     head: str | None = None
+    outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
 
     @property
     def origin(self) -> Origin:
@@ -113,13 +116,13 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     network = open_network(request.origin, progress)
     progress(f"converting {network.layers} layers with {network.parameters:,} parameters")
     converted = convert(network)
-    if converted.others:
-        progress(f"the labels are for {converted.output!r}; also there: {', '.join(converted.others)}")
     if converted.dropped:
         progress(f"left out, as they only act in training: {', '.join(converted.dropped)}")
-    recipe = make_recipe(
-        network, (converted.input, converted.output), _labels(request, converted.outputs), request.options
+    outputs = output_specs(
+        network, converted, lambda size: _labels(request, size), request.outputs, request.top_k
     )
+    progress("; ".join(f"{spec.name!r} gives {_meaning(spec)}" for spec in outputs))
+    recipe = make_recipe(network, converted.input, outputs, request.options)
     if doubt := scaling_doubt(network, request.options):
         progress(doubt)
     samples = read_samples(request.samples, samples_bound(recipe))
@@ -132,11 +135,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     singles, batches = _run(converted, inputs)
     gate = replace(request.wish.gate, max_abs=request.max_abs, agreement=request.agreement)
     limits = gate.thresholds("fp32")
-    verification = compare(expected, [singles, batches], names, request.top_k, limits.max_abs)
+    verification = compare(expected, [singles, batches], names, recipe, request.top_k, limits.max_abs)
     require(verification, limits)
     progress(f"agrees with {witness} to {verification.max_abs_difference:.1e} on {len(samples)} samples")
     # What travels is the original's own answer: the device compares itself with training, not with us.
-    chosen = choose_golden(expected, request.golden_count)
+    chosen = choose_golden(expected[:, recipe.parts[0][1]], request.golden_count, recipe.output)
     golden = [GoldenSample(samples[i].data, expected[i]) for i in chosen]
     if request.wish.is_plain:
         offer = plain_offer(converted.onnx, limits.max_abs)
@@ -147,10 +150,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             inputs=inputs,
             expected=expected,
             names=names,
-            top_k=request.top_k,
+            recipe=recipe,
             tie=limits.max_abs,
             batch=BATCH,
             accuracy=lambda outputs: _accuracy(samples, outputs, recipe),
+            heads=network.heads,
         )
         offer = make_offer(subject, singles, replace(request.wish, gate=gate), progress)
     with room_for(request.output):
@@ -200,12 +204,18 @@ def _check(request: BuildRequest) -> None:
         raise InvalidInput("a package needs at least one golden sample", value=request.golden_count)
 
 
-def _labels(request: BuildRequest, outputs: int) -> tuple[Label, ...]:
+def _labels(request: BuildRequest, size: int) -> tuple[Label, ...] | None:
+    """The main output's labels: the file's, else the sample folders' names; None without either."""
     if request.labels is not None:
-        return read_labels(request.labels, outputs)
+        return read_labels(request.labels, size)
     folders = class_folders(request.samples) if request.samples.is_dir() else []
     labels = tuple(Label(str(i), name) for i, name in enumerate(folders))
-    return fitting(labels, outputs, f"{request.samples.name}/ (no label file given)")
+    return fitting(labels, size, f"{request.samples.name}/ (no label file given)") if labels else None
+
+
+def _meaning(spec: OutputSpec) -> str:
+    names = ", ".join(label.name for label in spec.labels[:3]) + (", …" if len(spec.labels) > 3 else "")
+    return f"{spec.kind} of {len(spec.labels)}: {names}"
 
 
 def _run(converted: Converted, inputs: F32) -> tuple[F32, F32]:
@@ -236,6 +246,8 @@ def _certificate(
 
 
 def _accuracy(samples: list[Sample], outputs: F32, recipe: Recipe) -> float | None:
+    if recipe.output.kind in ("regression", "sigmoid"):
+        return None
     names = {label.name: i for i, label in enumerate(recipe.output.labels)}
     known = [(i, names[s.label]) for i, s in enumerate(samples) if s.label in names]
     if not known:

@@ -12,6 +12,7 @@ from skerry.model.benchmark import SECONDS, Measurement, try_model
 from skerry.model.keras_file import F32
 from skerry.model.litert import convert_to_litert
 from skerry.model.verify import Verification, compare
+from skerry.package.recipe import Recipe
 
 Progress = Callable[[str], None]
 DEFAULT = "onnx-fp32"
@@ -68,6 +69,7 @@ Row = Tried | NotTried
 class Subject:
     """The model all candidates are made of, the prepared samples, and what the original answers to them.
 
+    ``heads`` are the names of the outputs where there are several.
     ``accuracy`` gives the share of right answers among outputs [n, outputs], None where no labels are known.
     """
 
@@ -76,10 +78,11 @@ class Subject:
     inputs: F32
     expected: F32
     names: Sequence[str]
-    top_k: int
+    recipe: Recipe
     tie: float
     batch: int
     accuracy: Callable[[F32], float | None]
+    heads: tuple[str, ...] = ()
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ def _make(subject: Subject, file: str) -> bytes:
 
         return quantise(subject.onnx, subject.inputs)
     if file.endswith(".tflite"):
-        return convert_to_litert(subject.file)
+        return convert_to_litert(subject.file, subject.heads)
     return subject.onnx
 
 
@@ -136,6 +139,11 @@ def _try(subject: Subject, kind: Kind, data: bytes, seconds: float) -> Tried:
         seconds=seconds,
     )
     verification = compare(
-        subject.expected, [trial.singles, trial.batches], subject.names, subject.top_k, subject.tie
+        subject.expected,
+        [trial.singles, trial.batches],
+        subject.names,
+        subject.recipe,
+        subject.recipe.output.top_k,
+        subject.tie,
     )
     return Tried(kind, data, trial.singles, verification, subject.accuracy(trial.singles), trial.measurement)

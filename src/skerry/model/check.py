@@ -12,6 +12,7 @@ from skerry.model.benchmark import Measurement, try_model
 from skerry.model.inspect import strangers
 from skerry.model.keras_file import F32
 from skerry.package.candidate import Candidate
+from skerry.package.closeness import distances, same_answers
 from skerry.package.manifest import Package
 from skerry.package.preprocess import prepare
 
@@ -20,7 +21,7 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A candidate on the golden set: the largest difference, how many best labels are the recorded ones."""
+    """A candidate on the golden set: the largest difference, how many images it answers as recorded."""
 
     candidate: Candidate
     difference: float
@@ -92,7 +93,7 @@ def _check(package: Package, candidate: Candidate, inputs: F32, expected: F32, s
         batch=BATCH,
         seconds=seconds,
     )
-    runs = [np.abs(run - expected) for run in (trial.singles, trial.batches)]
-    difference = float(np.nan_to_num(np.max(runs), nan=np.inf))
-    same = int((np.nan_to_num(trial.singles, nan=-np.inf).argmax(1) == expected.argmax(1)).sum())
-    return Checked(candidate, difference, same, len(inputs), trial.measurement)
+    recipe = package.recipe
+    apart = max(float(distances(run, expected, recipe).max()) for run in (trial.singles, trial.batches))
+    alike = [same_answers(trial.singles[:, at], expected[:, at], spec, 0.0) for spec, at in recipe.parts]
+    return Checked(candidate, apart, int(np.min(alike, axis=0).sum()), len(inputs), trial.measurement)

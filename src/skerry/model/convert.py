@@ -15,18 +15,25 @@ from skerry.model.onnx_writer import IR_VERSION, OPSET, OnnxWriter, Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
-    """The ONNX file, the names of its ends, and the layers that were left out because they only train.
+class Head:
+    """One output of the file: its name there, the node that gives it, how many numbers it has."""
 
-    ``output`` gives ``outputs`` numbers; ``others`` are the model's further outputs, behind it in the file.
+    name: str
+    node: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The ONNX file, its ends, and the layers that were left out because they only train.
+
+    ``heads`` are the outputs in the order of the file, the one that the labels are for first.
     """
 
     onnx: bytes
     input: str
-    output: str
-    outputs: int
+    heads: tuple[Head, ...]
     dropped: tuple[str, ...]
-    others: tuple[str, ...] = ()
 
 
 def convert(network: Network) -> Converted:
@@ -35,8 +42,8 @@ def convert(network: Network) -> Converted:
     Same network, same bytes. Unsupported names the first layer or option without a rule.
     """
     if network.onnx is not None:
-        size = int(network.nodes[-1].config["units"])
-        return Converted(network.onnx, network.input, network.output, size, (), network.others)
+        ready = tuple(Head(node.name, node.name, int(node.config["units"])) for node in network.nodes)
+        return Converted(network.onnx, network.input, ready, ())
     check_layers(network)
     folded = fold_batch_norm(network)
     out = OnnxWriter()
@@ -51,8 +58,9 @@ def convert(network: Network) -> Converted:
             continue
         out.enter(node.name)
         values[node.name] = EMIT[node.kind](out, node, inputs)
-    results = []
-    for wanted, name in zip((folded.output, *folded.others), (network.output, *network.others), strict=True):
+    heads = []
+    ends = zip((folded.output, *folded.others), (network.output, *network.others), network.heads, strict=True)
+    for wanted, node_name, name in ends:
         result = values[wanted]
         if len(result.shape) != 1:
             raise Unsupported(
@@ -60,11 +68,8 @@ def convert(network: Network) -> Converted:
                 hint="classifiers end in Dense or GlobalAveragePooling2D",
                 shape=result.shape,
             )
-        results.append((_named(out, result, name), result.shape[0]))
-    others = tuple(name for name, _ in results[1:])
-    return Converted(
-        _bytes(network, out, results), network.input, *results[0], dropped=tuple(dropped), others=others
-    )
+        heads.append(Head(_named(out, result, name), node_name, result.shape[0]))
+    return Converted(_bytes(network, out, heads), network.input, tuple(heads), tuple(dropped))
 
 
 def check_layers(network: Network) -> None:
@@ -92,12 +97,12 @@ def _named(out: OnnxWriter, result: Tensor, name: str) -> str:
     return final
 
 
-def _bytes(network: Network, out: OnnxWriter, outputs: list[tuple[str, int]]) -> bytes:
+def _bytes(network: Network, out: OnnxWriter, heads: list[Head]) -> bytes:
     graph = helper.make_graph(
         out.nodes,
         network.name,
         [helper.make_tensor_value_info(network.input, TensorProto.FLOAT, ["N", *network.shape])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in outputs],
+        [helper.make_tensor_value_info(head.name, TensorProto.FLOAT, ["N", head.size]) for head in heads],
         out.constants,
     )
     model = helper.make_model(

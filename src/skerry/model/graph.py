@@ -68,7 +68,7 @@ def _output_names(model: Mapping[str, Json], outputs: Sequence[str]) -> list[str
     if ends is None:
         return list(outputs)
     names = [name for name, _, _ in _history(ends)]
-    return names if len(set(names)) == len(names) else list(outputs)
+    return names if len(set(names)) == len(names) else [f"output_{i}" for i in range(len(names))]
 
 
 @dataclass

@@ -37,7 +37,7 @@ def main(job_path: str, inputs_path: str, outputs_path: str) -> int:
         np.savez(outputs_path, version=np.array(version), **trace(model, shape, job["size"]))
         return 0
     x = np.load(inputs_path)["x"]
-    outputs = [np.asarray(head(model(x[i : i + BATCH]), job["head"])) for i in range(0, len(x), BATCH)]
+    outputs = [answer(model(x[i : i + BATCH]), job) for i in range(0, len(x), BATCH)]
     np.savez(outputs_path, y=np.concatenate(outputs), version=np.array(version))
     return 0
 
@@ -112,7 +112,9 @@ def _by_name(model: Any) -> Callable[[Any], dict[str, Any]]:
         if isinstance(made, dict):
             return dict(made)
         if isinstance(made, list | tuple):
-            names = getattr(model, "output_names", None) or [f"output_{i}" for i in range(len(made))]
+            names = getattr(model, "output_names", None) or ()
+            if len(set(names)) != len(made):
+                names = [f"output_{i}" for i in range(len(made))]
             return dict(zip(names, made, strict=True))
         return {"output": made}
 
@@ -136,6 +138,14 @@ def _saved_model(path: str) -> tuple[Callable[[Any], dict[str, Any]], list[Any],
         return dict(signature(**{name: tf.cast(x, spec.dtype)}))
 
     return run, spec.shape.as_list(), f"SavedModel, TensorFlow {tf.__version__}"
+
+
+def answer(outputs: dict[str, Any], job: dict[str, Any]) -> Any:
+    """The numbers of the outputs that the job names, one after the other."""
+    import numpy as np
+
+    names = job["heads"] or [job["head"]]
+    return np.concatenate([np.asarray(head(outputs, name), np.float32) for name in names], axis=1)
 
 
 def head(outputs: dict[str, Any], name: str | None) -> Any:
@@ -174,7 +184,8 @@ def trace(model: Callable[[Any], dict[str, Any]], shape: list[Any], size: Any) -
     with tf.compat.v1.Session(graph=frozen.graph) as session:
         values = session.run(wanted, {frozen.inputs[0].name: nothing})
     outputs = frozen.structured_outputs
-    names = list(outputs) if isinstance(outputs, dict) else ["output"]
+    # TensorFlow lists the values of a dict in the order of its sorted keys.
+    names = sorted(outputs) if isinstance(outputs, dict) else ["output"]
     document = {
         "input": frozen.inputs[0].name,
         "shape": [None, *shape[1:]],

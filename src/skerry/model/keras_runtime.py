@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KerasAnswer:
-    """What real Keras predicted, float32 [n, outputs], and its version."""
+    """What real Keras predicted, float32 [n, numbers], and its version."""
 
     outputs: F32
     version: str
@@ -51,20 +51,27 @@ class Graph:
 
 
 def predict(
-    model: Path | Origin, batch: F32, python: str | None = None, timeout_s: float = TIMEOUT_S
+    model: Path | Origin,
+    batch: F32,
+    python: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    *,
+    heads: Sequence[str] = (),
 ) -> KerasAnswer:
     """Run ``batch`` [n, height, width, channels] through the model with the Keras of ``python``.
 
+    Of several outputs, those named in ``heads``, one after the other; without names the main one.
     Unavailable when Keras is not installed there, InvalidInput when it cannot load or run the model.
     """
     origin = model if isinstance(model, Origin) else Origin(model)
-    with _asked(origin, "predict", batch, python, timeout_s) as answer:
+    job = {**origin.job("predict"), "heads": list(heads) if len(heads) > 1 else []}
+    with _asked(origin, job, batch, python, timeout_s) as answer:
         return KerasAnswer(answer["y"].astype(np.float32), str(answer["version"]))
 
 
 def trace(origin: Origin, python: str | None = None, timeout_s: float = TIMEOUT_S) -> Graph:
     """What the model does when it predicts (``training=False``), as a graph; errors as of ``predict``."""
-    with _asked(origin, "trace", np.zeros(0, np.float32), python, timeout_s) as answer:
+    with _asked(origin, origin.job("trace"), np.zeros(0, np.float32), python, timeout_s) as answer:
         document = json.loads(str(answer["graph"]))
         constants = {name: answer[f"c{i}"] for i, name in enumerate(document["constants"])}
         return Graph(document, constants, str(answer["version"]))
@@ -72,12 +79,12 @@ def trace(origin: Origin, python: str | None = None, timeout_s: float = TIMEOUT_
 
 @contextmanager
 def _asked(
-    origin: Origin, task: str, batch: F32, python: str | None, timeout_s: float
+    origin: Origin, document: Mapping[str, object], batch: F32, python: str | None, timeout_s: float
 ) -> Iterator[Mapping[str, Any]]:
     name = origin.model.name
     with tempfile.TemporaryDirectory(prefix="skerry-keras-") as scratch:
         job, inputs, outputs = Path(scratch, "job.json"), Path(scratch, "in.npz"), Path(scratch, "out.npz")
-        job.write_text(json.dumps(origin.job(task)))
+        job.write_text(json.dumps(document))
         np.savez(inputs, x=batch)
         command = [python or sys.executable, "-P", str(CHILD), str(job), str(inputs), str(outputs)]
         try:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from skerry.errors import TimedOut, Unavailable, Unsupported
@@ -18,8 +19,10 @@ HINT = "install it with: pip install 'skerry[keras]'"
 TIMEOUT_S = 600
 
 
-def convert_to_litert(model: Path, timeout_s: float = TIMEOUT_S) -> bytes:
+def convert_to_litert(model: Path, heads: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> bytes:
     """The ``.tflite`` file, float32, of a model file that Keras loads.
+
+    The numbers of the outputs named in ``heads`` become one output, in that order: LiteRT keeps none.
 
     Unavailable without Keras and TensorFlow, Unsupported when one of them refuses the model.
     """
@@ -27,7 +30,7 @@ def convert_to_litert(model: Path, timeout_s: float = TIMEOUT_S) -> bytes:
         raise Unavailable("converting to LiteRT needs Keras and TensorFlow", hint=HINT)
     with tempfile.TemporaryDirectory(prefix="skerry-litert-") as scratch:
         made = Path(scratch, "model.tflite")
-        command = [sys.executable, "-P", str(CHILD), str(model), str(made)]
+        command = [sys.executable, "-P", str(CHILD), str(model), str(made), *heads]
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             done = subprocess.run(

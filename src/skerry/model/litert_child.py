@@ -1,6 +1,7 @@
 """The program that turns a Keras model into a LiteRT file; started as a file, in a Python with Keras.
 
-Arguments: model file, .tflite to write. Imports nothing of ours. Exit code 3 without Keras or TensorFlow.
+Arguments: model file, .tflite to write, the outputs' names where there are several. Imports nothing of
+ours. Exit code 3 without Keras or TensorFlow.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from typing import Any
 
 
-def main(model_path: str, output_path: str) -> int:
+def main(model_path: str, output_path: str, *heads: str) -> int:
     """Convert through an export archive: other ways leave augmentation on, or give NaN without an error."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -27,9 +29,15 @@ def main(model_path: str, output_path: str) -> int:
         return 1
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(
-        "serve", lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)]
-    )
+
+    def serve(x: Any) -> Any:
+        made = model(x, training=False)
+        if len(heads) < 2:
+            return made
+        named = made if isinstance(made, dict) else dict(zip(model.output_names, made, strict=True))
+        return tf.concat([named[head] for head in heads], axis=1)
+
+    archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec(shape, tf.float32)])
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
         converted = tf.lite.TFLiteConverter.from_saved_model(folder).convert()

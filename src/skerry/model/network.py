@@ -53,7 +53,8 @@ class Node:
 class Network:
     """A network with one image input (height, width, channels), in order of execution.
 
-    ``output`` is the node whose numbers the labels name; ``others`` are further outputs, name by node.
+    ``output`` is the node whose numbers the labels name; ``others`` are the nodes of further outputs, and
+    ``heads`` what all of them are called, in that order.
     ``onnx`` is the file itself where the model came as ONNX: then ``nodes`` only tells what its last does.
     """
 
@@ -65,6 +66,7 @@ class Network:
     keras_version: str
     layers: int
     parameters: int
+    heads: tuple[str, ...]
     others: tuple[str, ...] = ()
     onnx: bytes | None = None
 
@@ -86,7 +88,10 @@ def network_of(
             f"the model has no output {head!r}", hint=f"one of {', '.join(outputs)}", value=head
         )
     first = head or next(iter(outputs))
-    others = tuple(dict.fromkeys(node for out, node in outputs.items() if node != outputs[first]))
+    heads = {outputs[first]: first}
+    for out, node in outputs.items():
+        heads.setdefault(node, out)
+    others = tuple(heads)[1:]
     needed = tuple(_needed(nodes, (outputs[first], *others)))
     return Network(
         name=name,
@@ -97,6 +102,7 @@ def network_of(
         keras_version=keras_version,
         layers=len({node.name.partition("#")[0] for node in needed}),
         parameters=parameters,
+        heads=tuple(heads.values()),
         others=others,
     )
 

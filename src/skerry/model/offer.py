@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from skerry.errors import InvalidInput
 from skerry.model.benchmark import SECONDS
 from skerry.model.candidates import (
@@ -24,6 +22,8 @@ from skerry.model.choose import Budget, Gate, choose
 from skerry.model.keras_file import F32
 from skerry.model.verify import Verification
 from skerry.package.candidate import Candidate
+from skerry.package.closeness import distances
+from skerry.package.recipe import Recipe
 
 SHIP = ("chosen", "all")
 # An int8 or bf16 answer differs a little between two CPUs, which round and saturate in other places.
@@ -91,7 +91,7 @@ def make_offer(subject: Subject, golden: F32, wish: Wish, progress: Progress) ->
     rest = [row for row in choice.passing if row is not choice.chosen]
     shipped = [choice.chosen, *(rest if wish.ship == "all" else [])]
     return Offer(
-        tuple(_candidate(row, golden, wish.gate) for row in shipped),
+        tuple(_candidate(row, golden, wish.gate, subject.recipe) for row in shipped),
         {row.kind.file: row.data for row in shipped},
         tuple(rows),
         choice.why,
@@ -103,12 +103,12 @@ def make_offer(subject: Subject, golden: F32, wish: Wish, progress: Progress) ->
     )
 
 
-def _candidate(row: Tried, golden: F32, gate: Gate) -> Candidate:
+def _candidate(row: Tried, golden: F32, gate: Gate, recipe: Recipe) -> Candidate:
     kind = row.kind
     if kind.precision == "fp32":
         tolerance = gate.thresholds("fp32").max_abs
     else:
-        found = OTHER_CPU * float(np.abs(row.singles - golden).max())
+        found = OTHER_CPU * float(distances(row.singles, golden, recipe).max())
         tolerance = max(rounded_up(found), TOLERANCE_MIN)
     return Candidate(kind.name, kind.engine, kind.precision, kind.file, tolerance)
 
@@ -127,10 +127,19 @@ def _certified(row: Row, timings: bool) -> dict[str, object]:
 
 def compared(verification: Verification) -> dict[str, object]:
     """The comparison as certificates have it."""
+    several = {
+        part.name: {
+            "kind": part.kind,
+            "maxAbsDifference": rounded_up(part.max_abs_difference),
+            "agreement": part.agreement,
+        }
+        for part in verification.outputs
+    }
     return {
         "maxAbsDifference": rounded_up(verification.max_abs_difference),
         "top1Agreement": verification.top1_agreement,
         "topKAgreement": verification.topk_agreement,
+        **({"outputs": several} if len(several) > 1 else {}),
     }
 
 

@@ -47,18 +47,22 @@ def read_onnx(path: Path, size: tuple[int, int] | None = None, head: str | None 
     outputs = _outputs(model, head, path)
     data = bytes(model.SerializeToString(deterministic=True))
     sizes = _tried(data, shape, path)
-    last = next((node for node in graph.node if outputs[0] in node.output), None)
-    kind = {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(last.op_type if last else "", "linear")
-    node = Node(outputs[0], "onnx", {"activation": kind, "units": sizes[0]}, (), (inputs[0].name,))
+    makers = {made: node.op_type for node in graph.node for made in node.output}
+    kinds = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
+    nodes = tuple(
+        Node(name, "onnx", {"activation": kinds.get(makers.get(name, ""), "linear"), "units": size}, (), ())
+        for name, size in zip(outputs, sizes, strict=True)
+    )
     return Network(
         name=str(graph.name or path.stem),
         input=graph.input[0].name,
         shape=shape,
-        nodes=(node,),
+        nodes=nodes,
         output=outputs[0],
         keras_version=f"ONNX by {model.producer_name or 'an unknown producer'}",
         layers=len(graph.node),
         parameters=sum(int(np.prod(tensor.dims)) for tensor in graph.initializer),
+        heads=tuple(outputs),
         others=tuple(outputs[1:]),
         onnx=data,
     )

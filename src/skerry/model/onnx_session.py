@@ -41,11 +41,12 @@ class OnnxSession:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: F32) -> F32:
-        """The outputs [n, outputs] for inputs [n, height, width, channels], both float32."""
-        return self.run_all(batch)[0]
+        """The numbers of all outputs, one after the other, [n, numbers] for [n, height, width, channels]."""
+        made = self.run_all(batch)
+        return made[0] if len(made) == 1 else np.concatenate(made, axis=1)
 
     def run_all(self, batch: F32) -> list[F32]:
-        """As ``run``, with further outputs behind the first; Damaged when the model refuses the batch."""
+        """As ``run``, output by output; Damaged when the model refuses the batch."""
         try:
             made = self._session.run(None, {self._input: batch})
         except _ERRORS as exc:

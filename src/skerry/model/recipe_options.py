@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skerry.errors import InvalidInput
-from skerry.model.layers.options import activation
 from skerry.model.network import Network
 from skerry.package.recipe import (
     METHODS,
@@ -13,7 +13,6 @@ from skerry.package.recipe import (
     CentreCrop,
     Decode,
     InputSpec,
-    Label,
     OutputSpec,
     Recipe,
     Resize,
@@ -50,9 +49,9 @@ class RecipeOptions:
 
 
 def make_recipe(
-    network: Network, ends: tuple[str, str], labels: tuple[Label, ...], options: RecipeOptions
+    network: Network, input_name: str, outputs: Sequence[OutputSpec], options: RecipeOptions
 ) -> Recipe:
-    """The recipe for a model with ``ends`` (input name, output name)."""
+    """The recipe for a model with these outputs, the main one first."""
     height, width, channels = network.shape
     if options.scaling not in SCALINGS:
         raise InvalidInput(
@@ -62,30 +61,14 @@ def make_recipe(
         )
     colour = options.colour or ("BGR" if options.scaling == "caffe" else "RGB" if channels == 3 else "L")
     return Recipe(
-        input=InputSpec(ends[0], height, width, channels),
-        output=OutputSpec(ends[1], output_kind(network, labels), labels, min(options.top_k, len(labels))),
+        input=InputSpec(input_name, height, width, channels),
+        output=outputs[0],
         decode=Decode(colour),
         crop=None if options.crop is None else CentreCrop(options.crop),
         resize=_resize(options.resize),
         scaling=SCALINGS[options.scaling],
+        others=tuple(outputs[1:]),
     )
-
-
-def output_kind(network: Network, labels: tuple[Label, ...]) -> str:
-    """What the last layer's numbers are: softmax, sigmoid, binary or logits."""
-    last = next(node for node in network.nodes if node.name == network.output)
-    name = (
-        "softmax" if last.kind == "Softmax" else activation(last) if "activation" in last.config else "linear"
-    )
-    if name == "softmax":
-        return "softmax"
-    if name == "sigmoid":
-        return "binary" if len(labels) == 2 and _outputs(last.weights) == 1 else "sigmoid"
-    return "logits"
-
-
-def _outputs(weights: tuple[object, ...]) -> int:
-    return int(getattr(weights[0], "shape", (0,))[-1]) if weights else 0
 
 
 def scaling_doubt(network: Network, options: RecipeOptions) -> str:

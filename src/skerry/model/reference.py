@@ -14,15 +14,15 @@ from skerry.model.numpy_layers import RULES
 
 
 def predict(network: Network, batch: F32) -> F32:
-    """The outputs [n, outputs] for inputs [n, height, width, channels], both float32.
+    """The numbers of all outputs, one after the other, [n, numbers] for [n, height, width, channels].
 
     Independent of the ONNX conversion: neither its graph nor its folding is used.
     """
-    return predict_all(network, batch)[0]
+    return np.concatenate(predict_all(network, batch), axis=1)
 
 
 def predict_all(network: Network, batch: F32) -> tuple[F32, ...]:
-    """As ``predict``, with the model's further outputs behind the first."""
+    """As ``predict``, output by output."""
     values = {network.input: np.asarray(batch, np.float32)}
     readers = Counter(name for node in network.nodes for name in node.inputs)
     readers.update((network.output, *network.others))

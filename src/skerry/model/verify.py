@@ -1,4 +1,4 @@
-"""Does the converted model answer as the original does, image by image?"""
+"""Does the converted model answer as the original does, image by image, output by output?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from skerry.errors import Unsupported
 from skerry.model.keras_file import F32
+from skerry.package.closeness import distance, distances, said, same_answers, same_top_k
+from skerry.package.recipe import OutputSpec, Recipe
 
 WORST_SHOWN = 3
 
@@ -19,7 +21,7 @@ class VerificationFailed(Unsupported):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The largest difference of any output, and the share of samples that must have the same best class."""
+    """The largest difference of any output, and the share of samples that must be answered alike."""
 
     max_abs: float = 1e-4
     agreement: float = 1.0
@@ -27,58 +29,84 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A sample on which the two differ most: by how much, and the class index each puts first."""
+    """A sample on which the two differ most: by how much, and what each says of it."""
 
     name: str
     difference: float
-    reference: int
-    converted: int
+    reference: str
+    converted: str
 
     def __str__(self) -> str:
-        classes = (
-            "" if self.reference == self.converted else f", class {self.reference} became {self.converted}"
-        )
-        return f"{self.name} differs by {self.difference:.2g}{classes}"
+        changed = "" if self.reference == self.converted else f", {self.reference} became {self.converted}"
+        return f"{self.name} differs by {self.difference:.2g}{changed}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAgreement:
+    """How one output compares: the largest difference, the share of samples it answers alike."""
+
+    name: str
+    kind: str
+    max_abs_difference: float
+    agreement: float
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The comparison over all samples, at batch 1 and at larger batches; shares are 0..1."""
+    """The comparison over all samples, at batch 1 and at larger batches; shares are 0..1.
+
+    A sample agrees when every output says the same of it.
+    """
 
     max_abs_difference: float
     top1_agreement: float
     topk_agreement: float
     worst: tuple[Worst, ...]
+    outputs: tuple[OutputAgreement, ...] = ()
 
 
 def compare(
-    reference: F32, converted: Sequence[F32], names: Sequence[str], k: int, tie: float
+    reference: F32, converted: Sequence[F32], names: Sequence[str], recipe: Recipe, k: int, tie: float
 ) -> Verification:
-    """Compare outputs [n, outputs] of the reference with those of each run of the converted model.
+    """Compare the numbers [n, numbers] of the reference with those of each run of the converted model.
 
-    Classes whose reference scores are within ``tie`` of each other count as equally good: there the
-    reference itself has no opinion.
+    Scores of the reference within ``tie`` of each other count as equally good: there it has no opinion.
     """
-    runs = [_difference(reference, run) for run in converted]
+    runs = [distances(run, reference, recipe) for run in converted]
     per_sample = np.max(runs, axis=0)
-    best = np.min([_same_best(reference, run, tie) for run in converted], axis=0)
-    sets = np.min([_same_set(reference, run, k, tie) for run in converted], axis=0)
+    alike = np.min(
+        [
+            same_answers(run[:, place], reference[:, place], spec, tie)
+            for run in converted
+            for spec, place in recipe.parts
+        ],
+        axis=0,
+    )
+    sets = np.min(
+        [
+            same_top_k(run[:, place], reference[:, place], spec, k, tie)
+            for run in converted
+            for spec, place in recipe.parts
+        ],
+        axis=0,
+    )
     order = np.argsort(-per_sample, kind="stable")
-    order = order[np.argsort(best[order], kind="stable")][:WORST_SHOWN]
-    source = int(np.argmax([float(run.max()) for run in runs]))
+    order = order[np.argsort(alike[order], kind="stable")][:WORST_SHOWN]
+    source = converted[int(np.argmax([float(run.max()) for run in runs]))]
     return Verification(
         max_abs_difference=float(per_sample.max()),
-        top1_agreement=float(best.mean()),
+        top1_agreement=float(alike.mean()),
         topk_agreement=float(sets.mean()),
         worst=tuple(
             Worst(
                 names[i],
                 float(per_sample[i]),
-                int(reference[i].argmax()),
-                int(np.nan_to_num(converted[source][i], nan=-np.inf).argmax()),
+                _said(reference[i], recipe),
+                _said(source[i], recipe),
             )
             for i in order
         ),
+        outputs=tuple(_output(reference, converted, spec, place, tie) for spec, place in recipe.parts),
     )
 
 
@@ -92,7 +120,7 @@ def require(verification: Verification, thresholds: Thresholds) -> None:
     worst = "; ".join(str(w) for w in verification.worst)
     raise VerificationFailed(
         f"the converted model differs from the original by up to {verification.max_abs_difference:.2g} "
-        f"and agrees on {verification.top1_agreement:.1%} of the best classes: {worst}",
+        f"and answers {verification.top1_agreement:.1%} of the samples alike: {worst}",
         hint=f"allowed are {thresholds.max_abs:.2g} and {thresholds.agreement:.1%}; no package was written",
         worst=[w.name for w in verification.worst],
         max_abs_difference=verification.max_abs_difference,
@@ -100,21 +128,16 @@ def require(verification: Verification, thresholds: Thresholds) -> None:
     )
 
 
-def _difference(reference: F32, run: F32) -> F32:
-    """Per sample the largest difference; infinite where the converted model gives no number."""
-    return np.asarray(np.nan_to_num(np.abs(reference - run), nan=np.inf).max(axis=1), np.float32)
+def _output(
+    reference: F32, converted: Sequence[F32], spec: OutputSpec, place: slice, tie: float
+) -> OutputAgreement:
+    expected = reference[:, place]
+    apart = max(float(distance(run[:, place], expected, spec).max()) for run in converted)
+    alike = np.min([same_answers(run[:, place], expected, spec, tie) for run in converted], axis=0)
+    return OutputAgreement(spec.name, spec.kind, apart, float(alike.mean()))
 
 
-def _same_best(reference: F32, run: F32, tie: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    chosen = np.nan_to_num(run, nan=-np.inf).argmax(axis=1)
-    score = np.take_along_axis(reference, chosen[:, None], axis=1)[:, 0]
-    return np.asarray(score >= reference.max(axis=1) - tie)
-
-
-def _same_set(
-    reference: F32, run: F32, k: int, tie: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    k = min(k, reference.shape[1])
-    floor = -np.sort(-reference, axis=1)[:, k - 1] - tie
-    chosen = np.argsort(-np.nan_to_num(run, nan=-np.inf), axis=1, kind="stable")[:, :k]
-    return np.asarray((np.take_along_axis(reference, chosen, axis=1) >= floor[:, None]).all(axis=1))
+def _said(row: F32, recipe: Recipe) -> str:
+    if not recipe.others:
+        return said(row, recipe.output)
+    return ", ".join(f"{spec.name} {said(row[place], spec)}" for spec, place in recipe.parts)

@@ -21,7 +21,7 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The original's outputs, float32 [n, outputs], and the name of the witness."""
+    """What the original answers, float32 [n, numbers], and the name of the witness."""
 
     outputs: F32
     name: str
@@ -39,7 +39,7 @@ def ask(origin: Origin, network: Network, inputs: F32, kind: str, progress: Call
     if kind == "keras" or (kind == "auto" and keras_runtime.is_installed()):
         progress("asking keras for the original's answers")
         try:
-            answer = keras_runtime.predict(origin, inputs)
+            answer = keras_runtime.predict(origin, inputs, heads=network.heads)
         except InvalidInput as exc:
             if kind == "keras" or origin.runs_code or origin.model.is_dir():
                 raise

@@ -30,7 +30,7 @@ _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenSample:
-    """An image with the output the reference gave for it, float32 [outputs]."""
+    """An image with what the reference gave for it, float32: all outputs' numbers, the main one first."""
 
     image_bytes: bytes
     expected: NDArray[np.float32]
@@ -179,7 +179,7 @@ def _tolerance(certificate: Mapping[str, object]) -> float:
 def _contents(
     recipe: Recipe, golden: Sequence[GoldenSample], certificate: Mapping[str, object]
 ) -> dict[str, bytes]:
-    expected = np.zeros((len(golden), recipe.output.size), "<f4")
+    expected = np.zeros((len(golden), recipe.numbers), "<f4")
     files = {
         RECIPE: canonical_json(recipe.to_json(labels=False)),
         LABELS: canonical_json(labels_json(recipe.output.labels)),

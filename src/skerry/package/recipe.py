@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from skerry.errors import InvalidInput
 from skerry.package.document import Reader, canonical_json
 
 COLOURS = ("RGB", "BGR", "L")
 METHODS = ("nearest", "bilinear", "bicubic", "lanczos")
-KINDS = ("softmax", "sigmoid", "binary", "logits")
+# Regression gives numbers as they are; each has a name among the labels.
+KINDS = ("softmax", "sigmoid", "binary", "binary-logit", "logits", "regression")
+# One number, two labels.
+BINARY = ("binary", "binary-logit")
 # What each library's resize can do, as (method, antialias). Pillow's filters widen when they shrink
 # (antialias), its nearest cannot; "tensorflow" is tf.image.resize / keras.layers.Resizing without antialias.
 RESIZES = {
@@ -148,13 +152,16 @@ class Label:
 class OutputSpec:
     """The tensor the model gives, [batch, outputs]: softmax/sigmoid/logits have one output per label.
 
-    ``binary`` is one sigmoid output with two labels: its value is the score of the second.
+    ``binary`` is one sigmoid output with two labels: its value is the score of the second (of
+    ``binary-logit``, before the sigmoid). ``regression``
+    gives one number per label, none of them a score. Labels below ``threshold`` are left out of answers.
     """
 
     name: str
     kind: str
     labels: tuple[Label, ...]
     top_k: int = 5
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -165,20 +172,27 @@ class OutputSpec:
             raise InvalidInput(
                 "output.labels must not be empty", path="output.labels", value=len(self.labels)
             )
-        if self.kind == "binary" and len(self.labels) != 2:
+        if self.kind in BINARY and len(self.labels) != 2:
             raise InvalidInput("a binary output has two labels", path="output.labels", value=len(self.labels))
         if self.top_k < 1:
             raise InvalidInput("output.top_k must be at least 1", path="output.top_k", value=self.top_k)
+        if not 0 <= self.threshold <= 1:
+            raise InvalidInput(
+                "output.threshold must be from 0 to 1", path="output.threshold", value=self.threshold
+            )
 
     @property
     def size(self) -> int:
         """How many numbers the model gives for one image."""
-        return 1 if self.kind == "binary" else len(self.labels)
+        return 1 if self.kind in BINARY else len(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything between an image file and a named prediction, except the network itself."""
+    """Everything between an image file and a named prediction, except the network itself.
+
+    ``others`` are the model's further outputs, behind ``output`` in the vector that an engine gives.
+    """
 
     input: InputSpec
     output: OutputSpec
@@ -186,8 +200,12 @@ class Recipe:
     crop: CentreCrop | None = None
     resize: Resize = field(default_factory=Resize)
     scaling: Scaling = field(default_factory=Scaling)
+    others: tuple[OutputSpec, ...] = ()
 
     def __post_init__(self) -> None:
+        names = [spec.name for spec in self.outputs]
+        if len(set(names)) != len(names):
+            raise InvalidInput("two outputs have one name", path="others", value=names)
         channels = 1 if self.decode.colour == "L" else 3
         if channels != self.input.channels:
             raise InvalidInput(
@@ -204,17 +222,31 @@ class Recipe:
                 )
 
     @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """All outputs, the main one first."""
+        return (self.output, *self.others)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers an engine gives for one image: those of all outputs, one after the other."""
+        return sum(spec.size for spec in self.outputs)
+
+    @property
+    def parts(self) -> tuple[tuple[OutputSpec, slice], ...]:
+        """Each output with its place among those numbers."""
+        ends = list(accumulate(spec.size for spec in self.outputs))
+        return tuple(
+            (spec, slice(end - spec.size, end)) for spec, end in zip(self.outputs, ends, strict=True)
+        )
+
+    @property
     def digest(self) -> str:
         """``sha256:…`` of the canonical document: equal recipes prepare images equally."""
         return "sha256:" + hashlib.sha256(canonical_json(self.to_json())).hexdigest()
 
     def to_json(self, *, labels: bool = True) -> dict[str, object]:
         """The document; without ``labels`` where they are kept in a file of their own."""
-        output: dict[str, object] = {
-            "name": self.output.name, "kind": self.output.kind, "topK": self.output.top_k
-        }  # fmt: skip
-        if labels:
-            output["labels"] = labels_json(self.output.labels)
+        others = [_output_json(spec, labels=True) for spec in self.others]
         return {
             "input": {
                 "name": self.input.name,
@@ -232,7 +264,8 @@ class Recipe:
                 "library": self.resize.library,
             },
             "scaling": {"scale": list(self.scaling.scale), "offset": list(self.scaling.offset)},
-            "output": output,
+            "output": _output_json(self.output, labels=labels),
+            **({"others": others} if others else {}),
         }
 
     @classmethod
@@ -242,7 +275,8 @@ class Recipe:
         Scaling may be written as ``{"scale", "offset"}`` or as ``{"mean", "std"}``.
         """
         root = Reader(document)
-        given, output, decode = root.child("input"), root.child("output"), root.child("decode")
+        given, decode = root.child("input"), root.child("decode")
+        others = root.items("others") if root.get("others") is not None else ()
         return cls(
             input=InputSpec(
                 name=given.text("name"),
@@ -256,12 +290,8 @@ class Recipe:
             crop=_crop(root),
             resize=_resize(root.child("resize")),
             scaling=_scaling(root),
-            output=OutputSpec(
-                name=output.text("name"),
-                kind=output.choice("kind", KINDS),
-                labels=tuple(labels) if labels is not None else parse_labels(output.items("labels")),
-                top_k=output.whole("topK", 1, LABELS_MAX),
-            ),
+            output=_output(root.child("output"), labels),
+            others=tuple(_output(Reader(item, f"others[{i}]"), None) for i, item in enumerate(others)),
         )
 
 
@@ -276,6 +306,23 @@ def parse_labels(items: object) -> tuple[Label, ...]:
         raise InvalidInput("labels must be a list", path="labels", value=items)
     readers = (Reader(item, f"labels[{i}]") for i, item in enumerate(items))
     return tuple(Label(reader.text("id"), reader.text("name")) for reader in readers)
+
+
+def _output_json(spec: OutputSpec, *, labels: bool) -> dict[str, object]:
+    document: dict[str, object] = {"name": spec.name, "kind": spec.kind, "topK": spec.top_k}
+    if spec.threshold:
+        document["threshold"] = spec.threshold
+    return {**document, "labels": labels_json(spec.labels)} if labels else document
+
+
+def _output(reader: Reader, labels: Sequence[Label] | None) -> OutputSpec:
+    return OutputSpec(
+        name=reader.text("name"),
+        kind=reader.choice("kind", KINDS),
+        labels=tuple(labels) if labels is not None else parse_labels(reader.items("labels")),
+        top_k=reader.whole("topK", 1, LABELS_MAX),
+        threshold=0.0 if reader.get("threshold") is None else reader.number("threshold"),
+    )
 
 
 def _crop(root: Reader) -> CentreCrop | None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 from skerry.errors import PreconditionFailed, SkerryError, StorageFull
 from skerry.package.candidate import Candidate
+from skerry.package.closeness import distances, same_answers
 from skerry.package.manifest import GoldenSample, Package
-from skerry.package.postprocess import scores
+from skerry.package.postprocess import checked
 from skerry.package.preprocess import prepare
 from skerry.package.recipe import Recipe
 from skerry.serve.choice.selection import Selection, Way
@@ -158,6 +157,7 @@ def _spread(samples: Sequence[GoldenSample], at_most: int) -> list[GoldenSample]
 
 
 def _compare(found: FloatArray, expected: FloatArray, recipe: Recipe) -> tuple[bool, float]:
-    """Whether the best label is the recorded one, and the largest difference of an output."""
-    same = scores(found, recipe).argmax() == scores(expected, recipe).argmax()
-    return bool(same), float(np.abs(found - expected).max())
+    """Whether every output says what is recorded, and the largest difference of any."""
+    rows = checked(found, recipe)[None], checked(expected, recipe)[None]
+    same = all(same_answers(rows[0][:, at], rows[1][:, at], spec, 0.0)[0] for spec, at in recipe.parts)
+    return same, float(distances(*rows, recipe)[0])

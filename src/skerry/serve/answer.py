@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from skerry.errors import InvalidInput
-from skerry.package.postprocess import Prediction
+from skerry.package.postprocess import OutputAnswer, Prediction
+from skerry.package.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class Settings:
 
     top_k: int = 3
     threshold: float = 0.0
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Settings:
+        """What the package says, until the twin says otherwise."""
+        return cls(recipe.output.top_k, recipe.output.threshold)
 
     def __post_init__(self) -> None:
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1:
@@ -61,3 +67,5 @@ class Scored:
     latency: Latency
     at: datetime
     """The device's time when the answer was ready."""
+    further: tuple[OutputAnswer, ...] = ()
+    """What the model's other outputs say."""

@@ -183,7 +183,7 @@ class ModuleFront:
         self._reporter.report(self._identity())
 
     def _defaults(self) -> ModuleSettings:
-        return ModuleSettings(Settings(top_k=self._scorer.package.recipe.output.top_k))
+        return ModuleSettings(Settings.of(self._scorer.package.recipe))
 
     async def _answer(self, message: Message) -> Outgoing:
         try:

@@ -22,7 +22,10 @@ class Predictor(Protocol):
         """The largest batch that ``infer`` takes; 1 for a model whose batch size is fixed."""
 
     def infer(self, batch: FloatArray) -> FloatArray:
-        """Probabilities ``[N, classes]`` float32 for images ``[N, height, width, channels]`` float32."""
+        """All outputs' numbers ``[N, numbers]``, one output after the other, float32.
+
+        For images ``[N, height, width, channels]`` float32.
+        """
 
     def close(self) -> None:
         """Give the engine's memory back; the predictor is not used afterwards."""

@@ -85,7 +85,8 @@ def prediction_document(scored: Scored) -> dict[str, Json]:
     """One answer with its provenance: the body of ``amlOutput`` and of ``/score`` for a raw image.
 
     ``label`` and ``score`` repeat the best prediction so that a route can test ``$body.label``; both
-    are null when nothing reached the threshold.
+    are null when nothing reached the threshold. ``outputs`` has the model's other outputs by name, where
+    there are several.
     """
     best = scored.predictions[0] if scored.predictions else None
     return {
@@ -107,6 +108,22 @@ def prediction_document(scored: Scored) -> dict[str, Json]:
         },
         "batch": scored.batch,
         "time": iso(scored.at),
+        **({"outputs": _further(scored)} if scored.further else {}),
+    }
+
+
+def _further(scored: Scored) -> dict[str, Json]:
+    """The model's other outputs by name: labels with scores, or a regression's numbers by what they are."""
+    return {
+        answer.name: {"kind": answer.kind, "values": {each.label: each.score for each in answer.predictions}}
+        if answer.kind == "regression"
+        else {
+            "kind": answer.kind,
+            "predictions": [
+                {"id": each.id, "label": each.label, "score": each.score} for each in answer.predictions
+            ],
+        }
+        for answer in scored.further
     }
 
 

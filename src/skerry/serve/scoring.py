@@ -12,7 +12,7 @@ import numpy as np
 from skerry.clock import Clock
 from skerry.errors import SkerryError
 from skerry.package.manifest import Package
-from skerry.package.postprocess import best, scores
+from skerry.package.postprocess import best, checked, further_answers, scores_of
 from skerry.serve.answer import Latency, Scored, Settings
 from skerry.serve.batching import Admission
 from skerry.serve.inference import Computed
@@ -45,7 +45,7 @@ class Scorer:
         in_loop: bool = False,
     ) -> None:
         self.model = LoadedModel(package, predictor, decode_threads=decode_threads, in_loop=in_loop)
-        self.settings = settings or Settings(top_k=package.recipe.output.top_k)
+        self.settings = settings or Settings.of(package.recipe)
         self.scored = 0
         self.refused = 0
         self.watch: Callable[[Sequence[bytes], list[Scored]], None] | None = None
@@ -111,7 +111,7 @@ class Scorer:
             self._admission.release(len(images))
 
     async def infer(self, batch: FloatArray, model: LoadedModel | None = None) -> FloatArray:
-        """The model's outputs ``[N, outputs]`` for prepared images ``[N, height, width, channels]``.
+        """All outputs' numbers ``[N, numbers]`` for prepared images ``[N, height, width, channels]``.
 
         ``model``: the one the caller read shapes and labels from, without an await since.
         Raises Throttled while too many images wait.
@@ -125,7 +125,7 @@ class Scorer:
             self._admission.release(len(batch))
 
     async def outputs(self, images: Sequence[bytes], model: LoadedModel | None = None) -> FloatArray:
-        """The model's outputs ``[N, outputs]`` for image files, as ``infer``. Raises as ``score``."""
+        """All outputs' numbers ``[N, numbers]`` for image files, as ``infer``. Raises as ``score``."""
         model = model or self.model
         self._admit(len(images))
         try:
@@ -164,8 +164,10 @@ class Scorer:
     ) -> Scored:
         self.scored += 1
         began = perf_counter()
-        probabilities = scores(computed.row, model.recipe)
-        found = best(probabilities, model.recipe, settings.top_k, settings.threshold)
+        recipe = model.recipe
+        numbers = checked(computed.row, recipe)
+        probabilities = scores_of(numbers[: recipe.output.size], recipe.output)
+        found = best(probabilities, recipe, settings.top_k, settings.threshold)
         digest = "sha256:" + hashlib.sha256(probabilities.astype("<f4").tobytes()).hexdigest()
         margin = _margin(probabilities)
         ended = perf_counter()
@@ -187,6 +189,7 @@ class Scorer:
                 post=(ended - began) * MS,
             ),
             at=self._clock.now(),
+            further=further_answers(numbers, recipe) if recipe.others else (),
         )
 
 

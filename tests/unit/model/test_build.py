@@ -17,8 +17,10 @@ import pytest
 from skerry.errors import InvalidInput, StorageFull, Unavailable
 from skerry.model import keras_runtime
 from skerry.model.build import BuildRequest, build
+from skerry.model.convert import convert
 from skerry.model.graph import read_network
 from skerry.model.onnx_session import OnnxSession
+from skerry.model.outputs import output_specs
 from skerry.model.recipe_options import RecipeOptions, make_recipe, scaling_doubt
 from skerry.model.samples import read_samples
 from skerry.model.verify import VerificationFailed
@@ -202,9 +204,10 @@ def test_wrong_options_are_refused(request_: BuildRequest, change: dict[str, Any
 def test_caffe_scaling_reverses_the_channels(zoo: Path) -> None:
     network = read_network(zoo / "resnet50.keras")
     labels = tuple(Label(str(i), str(i)) for i in range(7))
-    recipe = make_recipe(
-        network, ("a", "b"), labels, RecipeOptions(scaling="caffe", resize="tensorflow:bilinear")
-    )
+    converted = convert(network)
+    outputs = output_specs(network, converted, lambda _: labels, {})
+    options = RecipeOptions(scaling="caffe", resize="tensorflow:bilinear")
+    recipe = make_recipe(network, converted.input, outputs, options)
     assert (recipe.decode.colour, recipe.scaling) == ("BGR", Scaling((1.0,), (-103.939, -116.779, -123.68)))
     assert (recipe.resize.library, recipe.output.kind, recipe.output.top_k) == ("tensorflow", "logits", 5)
 

@@ -19,6 +19,7 @@ from skerry.model.offer import Wish, make_offer, plain_offer, rows_json
 from skerry.model.quantise import quantise
 from skerry.model.verify import VerificationFailed
 from tests.unit.model.conv_model import conv_model, conv_outputs
+from tests.unit.model.small_package import RECIPE
 
 SAMPLES = 12
 
@@ -35,7 +36,7 @@ def subject(tmp_path: Path) -> Subject:
         inputs=inputs(),
         expected=conv_outputs(inputs()),
         names=[f"{i}.png" for i in range(SAMPLES)],
-        top_k=2,
+        recipe=RECIPE,
         tie=1e-4,
         batch=8,
         accuracy=lambda outputs: float((outputs.argmax(1) == conv_outputs(inputs()).argmax(1)).mean()),

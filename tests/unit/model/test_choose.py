@@ -14,7 +14,7 @@ from skerry.model.choose import BudgetMissed, Gate, choose, parse_budget
 from skerry.model.verify import Verification, VerificationFailed, Worst
 
 BY_NAME = {kind.name: kind for kind in KINDS}
-WORST = (Worst("cat/1.png", 0.2, 0, 1),)
+WORST = (Worst("cat/1.png", 0.2, "cat", "dog"),)
 
 
 def tried(

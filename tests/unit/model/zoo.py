@@ -109,6 +109,14 @@ def structures(keras: Any) -> dict[str, Make]:
         small, large = named("Dense")(2, name="small"), named("Dense")(5, name="large")
         return keras.Model(x, {"kind": small(features), "grade": large(features)})
 
+    def three_outputs() -> Any:
+        x = image()
+        features = named("GlobalAveragePooling2D")()(named("Conv2D")(6, 3, activation="relu")(x))
+        kind = named("Dense")(3, activation="softmax", name="kind")(features)
+        tags = named("Dense")(4, activation="sigmoid", name="tags")(features)
+        age = named("Rescaling")(40.0, 30.0, name="age")(named("Dense")(1)(features))
+        return keras.Model(x, [kind, tags, age])
+
     def functions() -> Any:
         x, ops = image(), keras.ops
         y = ops.stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1) + np.ones((1, 1, 1, 3), "float32")
@@ -142,7 +150,7 @@ def structures(keras: Any) -> dict[str, Make]:
         **{f"merge_{kind}": merging(kind) for kind in merges},
         **{make.__name__: make for make in (gate, joined, nested, model_at_the_end, twins, shared, sequential,
                                             unnamed_input, several_outputs, operations, two_heads, functions,
-                                            application_layers, adapted)},
+                                            three_outputs, application_layers, adapted)},
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(
             weights=None, input_shape=(96, 96, 3), alpha=0.35, classes=7
         ),
@@ -246,7 +254,8 @@ def main(folder: Path, others: list[str]) -> None:
         low, high = (-4, 4) if shape == SHAPE else (0, 255)
         x = random.uniform(low, high, (3, *shape)).astype(np.float32)
         made = model(x, training=False)
-        first, *others = made.values() if isinstance(made, dict) else [made]
+        parts = made.values() if isinstance(made, dict) else made if isinstance(made, list) else [made]
+        first, *others = parts
         beside: dict[str, Any] = {f"y{i}": np.asarray(other) for i, other in enumerate(others, 1)}
         np.savez(folder / f"{name}.npz", x=x, y=np.asarray(first), **beside)
 

@@ -52,7 +52,7 @@ def test_recipes_that_prepare_differently_have_different_digests() -> None:
         ("crop.kind", "random"),
         ("resize.method", "area"),
         ("scaling.scale", [1.0, True, 1.0]),
-        ("output.kind", "regression"),
+        ("output.kind", "detection"),
         ("output.labels", []),
         ("output.topK", 0),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skerry.errors import Damaged, InvalidInput, Unavailable
-from skerry.serve.backends.onnx import BATCH_MAX
+from skerry.serve.backends.onnx import BATCH_MAX, joined
 from skerry.serve.predictor import FloatArray
 
 
@@ -22,7 +22,7 @@ class LiteRtPredictor:
         signature = [int(side) for side in given["shape_signature"]]
         self._interpreter = interpreter
         self._input = int(given["index"])
-        self._output = int(interpreter.get_output_details()[0]["index"])
+        self._outputs = [int(each["index"]) for each in interpreter.get_output_details()]
         self._fixed_batch = signature[0] if signature[0] > 0 else None
         self._shape: tuple[int, ...] = tuple(int(side) for side in given["shape"])
         self._allocated = False
@@ -55,7 +55,7 @@ class LiteRtPredictor:
         return cls(interpreter, f"litert {_version()} cpu fp32")
 
     def infer(self, batch: FloatArray) -> FloatArray:
-        """Outputs ``[N, outputs]`` float32; raises Damaged when the model refuses the batch."""
+        """All outputs' numbers ``[N, numbers]`` float32; raises Damaged when the model refuses the batch."""
         size = len(batch)
         if self._fixed_batch is not None and size < self._fixed_batch:
             filler = np.zeros((self._fixed_batch - size, *batch.shape[1:]), np.float32)
@@ -64,10 +64,10 @@ class LiteRtPredictor:
             self._allocate(batch.shape)
             self._interpreter.set_tensor(self._input, np.ascontiguousarray(batch, np.float32))
             self._interpreter.invoke()
-            result = self._interpreter.get_tensor(self._output)
+            results = [self._interpreter.get_tensor(index) for index in self._outputs]
         except (RuntimeError, ValueError) as exc:
             raise Damaged(f"the model does not run: {_reason(exc)}", shape=list(batch.shape)) from exc
-        return np.asarray(result, np.float32)[:size].reshape(size, -1)
+        return joined(results, size)
 
     def close(self) -> None:
         self._interpreter = None

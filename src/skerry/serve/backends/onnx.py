@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class OnnxPredictor:
         given = session.get_inputs()[0]
         self._session = session
         self._input = given.name
-        self._output = session.get_outputs()[0].name
+        self._outputs = [output.name for output in session.get_outputs()]
         fixed = given.shape[0] if given.shape and isinstance(given.shape[0], int) else None
         self._fixed_batch = fixed
         self.engine = engine
@@ -62,20 +63,25 @@ class OnnxPredictor:
         return cls(session, f"onnxruntime {runtime.__version__} cpu {precision}")
 
     def infer(self, batch: FloatArray) -> FloatArray:
-        """Probabilities ``[N, classes]`` float32; raises Damaged when the model refuses the batch."""
+        """All outputs' numbers ``[N, numbers]`` float32; raises Damaged when the model refuses the batch."""
         size = len(batch)
         if self._fixed_batch is not None and size < self._fixed_batch:
             filler = np.zeros((self._fixed_batch - size, *batch.shape[1:]), np.float32)
             batch = np.concatenate([batch, filler])
         try:
-            result = self._session.run([self._output], {self._input: batch})[0]
+            results = self._session.run(self._outputs, {self._input: batch})
         except _errors() as exc:
             raise Damaged(f"the model does not run: {_reason(exc)}", shape=list(batch.shape)) from exc
-        found = np.asarray(result, np.float32)[:size]
-        return found.reshape(size, -1)
+        return joined(results, size)
 
     def close(self) -> None:
         self._session = None
+
+
+def joined(results: Sequence[Any], size: int) -> FloatArray:
+    """The outputs' numbers for the first ``size`` images, one output after the other."""
+    rows = [np.asarray(result, np.float32)[:size].reshape(size, -1) for result in results]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
 
 def _errors() -> tuple[type[Exception], ...]:

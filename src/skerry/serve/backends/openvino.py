@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skerry.errors import Damaged, InvalidInput, Unavailable, Unsupported
-from skerry.serve.backends.onnx import BATCH_MAX
+from skerry.serve.backends.onnx import BATCH_MAX, joined
 from skerry.serve.predictor import FloatArray
 
 # Without a hint the plugin computes in bfloat16 where the CPU can (measurements.md part 2 §2), which is
@@ -67,17 +67,17 @@ class OpenVinoPredictor:
         return cls(compiled, f"openvino {version} cpu {precision}")
 
     def infer(self, batch: FloatArray) -> FloatArray:
-        """Outputs ``[N, outputs]`` float32; raises Damaged when the model refuses the batch."""
+        """All outputs' numbers ``[N, numbers]`` float32; raises Damaged when the model refuses the batch."""
         size = len(batch)
         if self._fixed_batch is not None and size < self._fixed_batch:
             filler = np.zeros((self._fixed_batch - size, *batch.shape[1:]), np.float32)
             batch = np.concatenate([batch, filler])
         try:
-            result = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)[0]
+            found = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+            # A copy: the engine writes its next answer over this one.
+            return joined([np.array(found[place]) for place in range(len(found))], size)
         except (RuntimeError, ValueError, TypeError) as exc:
             raise Damaged(f"the model does not run: {_reason(exc)}", shape=list(batch.shape)) from exc
-        # A copy: the engine writes its next answer over this one.
-        return np.array(result, np.float32)[:size].reshape(size, -1)
 
     def close(self) -> None:
         self._request = self._compiled = None

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from skerry.errors import InvalidInput, NotFound, SkerryError
-from skerry.package.postprocess import scores
-from skerry.package.recipe import Recipe
+from skerry.package.postprocess import scores_of
+from skerry.package.recipe import OutputSpec, Recipe
 from skerry.serve.fronts.answers import Plane
-from skerry.serve.fronts.tensors import FLOAT, Asked, InferInput, Values
+from skerry.serve.fronts.tensors import FLOAT, Asked, InferInput, Rendered, Values
 from skerry.serve.loaded import LoadedModel
 from skerry.serve.predictor import FloatArray
 from skerry.serve.protocol import Json
@@ -42,7 +42,9 @@ class ModelVerbs:
             "versions": [VERSION],
             "platform": "onnx_onnxv1",
             "inputs": [{"name": recipe.input.name, "datatype": FLOAT, "shape": [-1, *sides]}],
-            "outputs": [{"name": recipe.output.name, "datatype": FLOAT, "shape": [-1, recipe.output.size]}],
+            "outputs": [
+                {"name": spec.name, "datatype": FLOAT, "shape": [-1, spec.size]} for spec in recipe.outputs
+            ],
         }
 
     def provenance(self) -> dict[str, str]:
@@ -51,19 +53,20 @@ class ModelVerbs:
 
     async def infer(
         self, asked: Sequence[Asked], given: InferInput, *, binary: bool
-    ) -> tuple[Asked, Values, dict[str, str]]:
-        """The one output as asked for, its values, and the digests of what gave them.
+    ) -> tuple[list[Rendered], dict[str, str]]:
+        """The outputs asked for, all where none is named, and the digests of what gave them.
 
         Raises InvalidInput for another shape or output than the model's, and as the scorer does.
         """
         # One model for the whole answer: another may be switched to while this one computes.
         used, provenance = self._scorer.model, self.provenance()
-        output = _output(used.recipe, asked, binary)
+        wanted = _wanted(used.recipe, asked, binary)
         found = await self._outputs(used, given)
         if not np.isfinite(found).all():
             raise InvalidInput("the model gives no number for this input", field="inputs[0].data")
-        values = _classes(used.recipe, found, output.classes) if output.classes else found
-        return output, values, provenance
+        return [
+            Rendered(each.name, _values(used.recipe, found, each), each.binary) for each in wanted
+        ], provenance
 
     async def _outputs(self, used: LoadedModel, given: InferInput) -> FloatArray:
         try:
@@ -86,20 +89,30 @@ def _shaped(recipe: Recipe, floats: FloatArray) -> FloatArray:
     return floats
 
 
-def _output(recipe: Recipe, asked: Sequence[Asked], binary: bool) -> Asked:
-    name = recipe.output.name
+def _wanted(recipe: Recipe, asked: Sequence[Asked], binary: bool) -> list[Asked]:
+    """The outputs to answer with: those asked for, else all."""
+    names = [spec.name for spec in recipe.outputs]
     if not asked:
-        return Asked(name, binary, 0)
-    if len(asked) > 1 or asked[0].name != name:
-        raise InvalidInput(f"the model's one output is {name}", field="outputs")
-    [output] = asked
-    return Asked(name, output.binary or binary, output.classes)
+        return [Asked(name, binary, 0) for name in names]
+    given = [output.name for output in asked]
+    if not set(given) <= set(names) or len(set(given)) < len(given):
+        known = "one output is" if len(names) == 1 else "outputs are"
+        raise InvalidInput(f"the model's {known} {', '.join(names)}", field="outputs")
+    return [Asked(each.name, each.binary or binary, each.classes) for each in asked]
 
 
-def _classes(recipe: Recipe, found: FloatArray, count: int) -> list[list[str]]:
-    labels, texts = recipe.output.labels, list[list[str]]()
+def _values(recipe: Recipe, found: FloatArray, wanted: Asked) -> Values:
+    spec, place = next(part for part in recipe.parts if part[0].name == wanted.name)
+    rows = found[:, place]
+    if wanted.classes and spec.kind == "regression":
+        raise InvalidInput(f"{spec.name} gives numbers, not classes", field="outputs")
+    return _classes(spec, rows, wanted.classes) if wanted.classes else rows
+
+
+def _classes(spec: OutputSpec, found: FloatArray, count: int) -> list[list[str]]:
+    labels, texts = spec.labels, list[list[str]]()
     for row in found:
-        values = scores(row, recipe)
+        values = scores_of(row, spec)
         places = np.argsort(-values, kind="stable")[:count]
         ranked = zip(places.tolist(), values[places].tolist(), strict=True)
         texts.append([f"{score:.6f}:{place}:{labels[place].name}" for place, score in ranked])

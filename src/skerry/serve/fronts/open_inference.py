@@ -70,14 +70,14 @@ class _Front:
     async def infer(self, request: Request, model: str, version: str = "") -> Response:
         self._verbs.check(model, version)
         asked, given = parse_infer(request.body, request.headers.get(LENGTH_HEADER))
-        output, values, provenance = await self._verbs.infer(asked.outputs, given, binary=asked.binary)
+        outputs, provenance = await self._verbs.infer(asked.outputs, given, binary=asked.binary)
         document = {
             "model_name": model,
             "model_version": VERSION,
             **({"id": asked.id} if asked.id else {}),
             "parameters": provenance,
         }
-        body, length = render_infer(document, output.name, values, binary=output.binary)
+        body, length = render_infer(document, outputs)
         if length is None:
             return Response(200, body, "application/json")
         return Response(200, body, "application/octet-stream", ((LENGTH_HEADER, str(length)),))

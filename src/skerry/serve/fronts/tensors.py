@@ -195,22 +195,33 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
-def render_infer(
-    document: dict[str, Json], name: str, values: Values, *, binary: bool
-) -> tuple[bytes, int | None]:
-    """The response's body with its one output, and the length of its JSON part if a tensor follows."""
-    kind = FLOAT if isinstance(values, np.ndarray) else TEXT
-    shape = list(values.shape) if isinstance(values, np.ndarray) else [len(values), len(values[0])]
-    output: dict[str, Json] = {"name": name, "datatype": kind, "shape": shape}
-    if not binary:
-        flat = (
-            values.ravel().tolist() if isinstance(values, np.ndarray) else [x for row in values for x in row]
-        )
-        return encode({**document, "outputs": [{**output, "data": flat}]}), None
-    tail = raw_of(values)
-    output["parameters"] = {"binary_data_size": len(tail)}
-    start = encode({**document, "outputs": [output]})
-    return start + tail, len(start)
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendered:
+    """One output of the answer: its numbers, or its best classes as text."""
+
+    name: str
+    values: Values
+    binary: bool
+
+
+def render_infer(document: dict[str, Json], outputs: Sequence[Rendered]) -> tuple[bytes, int | None]:
+    """The response's body with its outputs, and the length of its JSON part if tensors follow."""
+    described, tails = list[dict[str, Json]](), list[bytes]()
+    for each in outputs:
+        values = each.values
+        kind = FLOAT if isinstance(values, np.ndarray) else TEXT
+        shape = list(values.shape) if isinstance(values, np.ndarray) else [len(values), len(values[0])]
+        output: dict[str, Json] = {"name": each.name, "datatype": kind, "shape": shape}
+        if each.binary:
+            tails.append(raw_of(values))
+            output["parameters"] = {"binary_data_size": len(tails[-1])}
+        elif isinstance(values, np.ndarray):
+            output["data"] = values.ravel().tolist()
+        else:
+            output["data"] = [text for row in values for text in row]
+        described.append(output)
+    start = encode({**document, "outputs": described})
+    return start + b"".join(tails), len(start) if tails else None
 
 
 def raw_of(values: Values) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from skerry.errors import InvalidInput
@@ -11,7 +13,7 @@ from skerry.serve.fronts.tensors import (
     TEXT,
     Asked,
     InferInput,
-    Values,
+    Rendered,
     elements,
     files_of,
     floats_of,
@@ -57,20 +59,22 @@ def outputs_of(request: Message) -> list[Asked]:
     return found
 
 
-def infer_response(request: Message, output: Asked, values: Values, provenance: dict[str, str]) -> Message:
+def infer_response(request: Message, outputs: Sequence[Rendered], provenance: dict[str, str]) -> Message:
     """The answer: raw contents for who sent raw ones, else typed."""
     response = CLASSES["ModelInferResponse"](
         model_name=request.model_name, model_version=VERSION, id=request.id
     )
     for name, text in provenance.items():
         response.parameters[name].string_param = text
-    numbers = isinstance(values, np.ndarray)
-    shape = values.shape if isinstance(values, np.ndarray) else (len(values), len(values[0]))
-    tensor = response.outputs.add(name=output.name, datatype=FLOAT if numbers else TEXT, shape=shape)
-    if output.binary:
-        response.raw_output_contents.append(raw_of(values))
-    elif isinstance(values, np.ndarray):
-        tensor.contents.fp32_contents.extend(values.ravel().tolist())
-    else:
-        tensor.contents.bytes_contents.extend(text.encode() for row in values for text in row)
+    for output in outputs:
+        values = output.values
+        numbers = isinstance(values, np.ndarray)
+        shape = values.shape if isinstance(values, np.ndarray) else (len(values), len(values[0]))
+        tensor = response.outputs.add(name=output.name, datatype=FLOAT if numbers else TEXT, shape=shape)
+        if output.binary:
+            response.raw_output_contents.append(raw_of(values))
+        elif isinstance(values, np.ndarray):
+            tensor.contents.fp32_contents.extend(values.ravel().tolist())
+        else:
+            tensor.contents.bytes_contents.extend(text.encode() for row in values for text in row)
     return response
