@@ -15,7 +15,12 @@ PROGRAMS = ("sh", "sleep", "cat", "id")
 
 
 def write_shell_image(
-    images: Path, reference: str, *, script: str, env: dict[str, str] | None = None
+    images: Path,
+    reference: str,
+    *,
+    script: str,
+    env: dict[str, str] | None = None,
+    volumes: tuple[str, ...] = (),
 ) -> Path:
     """An OCI layout of ``reference`` below ``images`` whose entrypoint is ``sh -c script``."""
     path = layout_path(images, parse_reference(reference))
@@ -25,7 +30,7 @@ def write_shell_image(
         _layer(blobs, "base", _base()),
         _layer(blobs, "script", [File("opt/script.sh", script.encode(), 0o755)]),
     ]
-    run = RunConfig(entrypoint=("/bin/sh", "/opt/script.sh"), env={"PATH": "/bin", **(env or {})})
+    run = RunConfig(("/bin/sh", "/opt/script.sh"), {"PATH": "/bin", **(env or {})}, volumes=volumes)
     image = assemble(layers, run, "amd64")
     write_layout(path, image, reference, lambda digest: blobs / Digest(digest).hex)
     return path

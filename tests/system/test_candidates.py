@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,34 @@ from click.testing import CliRunner
 
 from skerry.cli.main import skerry_command
 from skerry.model.choose import BudgetMissed
+from skerry.model.image import MODEL_DIRECTORY, build_module_image
+from skerry.oci.unpack import unpack
 from skerry.package.manifest import Package
 from skerry.package.trust import read_public_keys
 from skerry.serve.environment import Environment
 from skerry.serve.loading import load
 from skerry.serve.update.settings import UpdateSettings
 from skerry.sim.scenarios.wheels import SCIKIT_IMAGE, fetch, read_member
+from tests.system.test_images import CACHE, environment, note, python
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 POINT = 0.01
+# Runs in the image's own interpreter: what a module does at its start, for one candidate after the other.
+SERVE_EACH = """
+import sys, json
+from pathlib import Path
+from skerry.package.manifest import Package
+from skerry.serve.environment import Environment
+from skerry.serve.loading import load
+place, found = Path(sys.argv[1]), {}
+for candidate in Package.open(place).candidates:
+    activated = load(Environment(threads=1, candidate=candidate.name), place)
+    found[candidate.name] = [activated.predictor.engine, activated.golden.scored, activated.golden.passed]
+    activated.predictor.close()
+maps = [line.split()[-1] for line in open("/proc/self/maps") if ".so" in line]
+print(json.dumps([found, [path for path in maps if not path.startswith(sys.argv[2])]]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,42 +75,87 @@ def build(trained: Path, package: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_every_candidate_keeps_the_accuracy_of_a_trained_cnn(trained: Path, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Everything:
+    """A signed package with every candidate that passes, its build's rows, and the accuracy in fp32."""
+
+    package: Path
+    rows: dict[str, Any]
+    accuracy: float
+    chosen: str
+
+
+@pytest.fixture(scope="module")
+def everything(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Everything:
+    folder = tmp_path_factory.mktemp("everything")
     subprocess.run(
-        [sys.executable, "-m", "skerry", "model", "keygen", str(tmp_path / "k")],
+        [sys.executable, "-m", "skerry", "model", "keygen", str(folder / "k")],
         check=True,
         capture_output=True,
     )
-    words = ("--candidates", "all", "--ship", "all", "--sign", str(tmp_path / "k"))
-    report = build(trained, tmp_path / "p", *words)
+    words = ("--candidates", "all", "--ship", "all", "--sign", str(folder / "k"))
+    report = build(trained, folder / "p", *words)
     rows = {row["name"]: row for row in report["candidates"]}
+    return Everything(folder / "p", rows, report["accuracy"], report["chosen"])
+
+
+def test_every_candidate_keeps_the_accuracy_of_a_trained_cnn(everything: Everything) -> None:
+    rows, accuracy = everything.rows, everything.accuracy
     # What this CPU cannot do is a row with its reason; the others are there.
     assert {n for n, row in rows.items() if not row["available"]} <= {"openvino-bf16"}
-    assert 0.8 < report["accuracy"] < 1
+    assert 0.8 < accuracy < 1
     for name in ("onnx-int8", "openvino-int8"):
-        assert rows[name]["accuracy"] >= report["accuracy"] - 0.5 * POINT, rows[name]
+        assert rows[name]["accuracy"] >= accuracy - 0.5 * POINT, rows[name]
         assert rows[name]["bytes"] < rows["onnx-fp32"]["bytes"]
     for name in ("onnx-fp32", "openvino-fp32", "litert-fp32"):
         assert rows[name]["passes"], rows[name]
         assert rows[name]["maxAbsDifference"] < 1e-5
-    package = Package.open(tmp_path / "p", trusted_keys=read_public_keys(tmp_path / "k.pub"))
-    assert package.chosen.name == report["chosen"]
+    key = read_public_keys(everything.package.with_name("k.pub"))
+    package = Package.open(everything.package, trusted_keys=key)
+    assert package.chosen.name == everything.chosen
     assert {c.name for c in package.candidates} == {n for n, row in rows.items() if row.get("passes")}
     done = CliRunner().invoke(
-        skerry_command, ["model", "verify", str(tmp_path / "p")], catch_exceptions=False
+        skerry_command, ["model", "verify", str(everything.package)], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output
-    # What the build measured is what a module serves, each with its own tolerance.
-    for name in {c.name for c in package.candidates}:
-        activated = load(Environment(threads=1, candidate=name), tmp_path / "p")
-        activated.predictor.close()
-        assert activated.selection.ways[0].candidate.name == name
-        assert activated.golden.passed
+
+
+def test_a_device_measures_what_passed_at_the_build(everything: Everything, tmp_path: Path) -> None:
     state = UpdateSettings(tmp_path / "state")
-    measured = load(Environment(threads=2, update=state), tmp_path / "p")
+    measured = load(Environment(threads=2, update=state), everything.package)
     measured.predictor.close()
+    passed = {n for n, row in everything.rows.items() if row.get("passes")}
     assert measured.selection.source == "measured"
-    assert {t.name for t in measured.selection.timings} == {c.name for c in package.candidates}
+    assert {timed.name for timed in measured.selection.timings} == passed
+    assert measured.golden.passed
+
+
+def test_every_engine_runs_out_of_the_image_without_what_was_pruned(
+    everything: Everything, tmp_path: Path
+) -> None:
+    image = build_module_image(
+        everything.package, name="every/engine", tag="1", output=tmp_path / "out", cache=CACHE, progress=note
+    )
+    assert [label for label, _ in image.layers if label.startswith("wheels: ")] == [
+        "wheels: numpy, pillow, network",
+        "wheels: onnxruntime",
+        "wheels: openvino",
+        "wheels: litert",
+        "wheels: web",
+    ]
+    unpack(image.layout, tmp_path / "root")
+    place = tmp_path / "root" / MODEL_DIRECTORY
+    ran = subprocess.run(
+        python(tmp_path / "root", "-c", SERVE_EACH, str(place), str(tmp_path / "root")),
+        env=environment(tmp_path / "root"),
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found, foreign = json.loads(ran.stdout.splitlines()[-1])
+    assert found.keys() == {n for n, row in everything.rows.items() if row.get("passes")}
+    assert all(passed for _, _, passed in found.values()), found
+    assert foreign == []
 
 
 def test_a_size_budget_takes_int8_and_an_impossible_one_is_explained(trained: Path, tmp_path: Path) -> None:

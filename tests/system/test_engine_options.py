@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.shell_image import write_shell_image
 
 pytestmark = pytest.mark.system
 
+KEEPING = "skerry-test/keeping:1"
 CHECK = {
     "Test": ["CMD-SHELL", '[ -z "$ILL" ] || { echo the camera is gone; exit 1; }'],
     "Interval": 300_000_000,
@@ -88,6 +90,32 @@ async def test_a_working_directory_that_the_image_has_not_is_made(open_engine: O
         assert (await until(engine, lambda m: m.status == "running")).pid is not None
         return
     await until_logged(engine, folder.encode())
+
+
+async def test_a_volume_of_the_image_outlives_a_restart_and_goes_with_the_module(open_engine: Open) -> None:
+    """What the CNN module relies on to keep model updates with a read-only root."""
+    engine = await open_engine()
+    write_shell_image(
+        images_of(engine),
+        KEEPING,
+        script='echo "had $(cat "$DATA/kept")"; echo more >>"$DATA/kept"; sleep 60',
+        env={"DATA": "/var/lib/data"},
+        volumes=("/var/lib/data",),
+    )
+    await engine.pull(KEEPING)
+    wanted = replace(spec(create_options={"HostConfig": {"ReadonlyRootfs": True}}), image=KEEPING)
+    await engine.create(wanted)
+    for expected in (b"had ", b"had more"):
+        await engine.start("shell")
+        await until_logged(engine, expected)
+        await engine.stop("shell", 1)
+    await engine.remove("shell")
+    await engine.create(wanted)
+    await engine.start("shell")
+    await until_logged(engine, b"had ")
+    assert b"had more" not in await lines(engine)
+    await engine.remove("shell")
+    await engine.remove_image(KEEPING)
 
 
 async def test_a_module_over_its_memory_is_killed_or_the_limit_is_reported(open_engine: Open) -> None:

@@ -76,6 +76,7 @@ def test_module_image_is_small_and_its_model_is_the_topmost_layer(module_image: 
         "base",
         "wheels",
         "wheels",
+        "wheels",
         "skerry",
         "model",
     ]
@@ -113,8 +114,8 @@ def test_camera_image_shares_base_and_wheels_with_the_module(module_image: Built
 
 def test_everything_imports_from_the_image_itself(root: Path) -> None:
     program = (
-        "import onnxruntime, numpy, PIL.Image, uvicorn, ssl, sqlite3, ctypes, lzma, bz2, zlib, uvloop,"
-        "httptools, asyncio, starlette.applications, prometheus_client, multipart, sys\n"
+        "import onnxruntime, numpy, PIL.Image, ssl, sqlite3, ctypes, lzma, bz2, zlib, uvloop,"
+        "httptools, asyncio, prometheus_client, multipart, skerry.service.live_page, sys\n"
         "print(onnxruntime.__version__)\n"
         "files = [m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]\n"
         "print(*[file for file in files if not file.startswith(sys.argv[1])])\n"
@@ -146,7 +147,7 @@ def test_links_of_the_image_lead_somewhere_inside(root: Path) -> None:
 
 
 @pytest.fixture
-def served(root: Path) -> Iterator[int]:
+def served(root: Path, tmp_path: Path) -> Iterator[int]:
     """The module out of the image, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -156,6 +157,7 @@ def served(root: Path) -> Iterator[int]:
         "SKERRY_HTTP_HOST": "127.0.0.1",
         "SKERRY_HTTP_PORT": str(port),
         "ORT_DISABLE_TELEMETRY": "1",
+        "SKERRY_STATE_DIR": str(tmp_path),
     }
     process = subprocess.Popen(python(root, "-m", "skerry.serve.main"), env=environment(root, **more))
     try:

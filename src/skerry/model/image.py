@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 
 import skerry
-from skerry.errors import Unsupported
+from skerry.model.engine_wheels import engine_wheels
+from skerry.oci.debian.base import STATE_DIRECTORY
 from skerry.oci.debian.mirror import Mirror, find_mirror
 from skerry.oci.download import Progress
 from skerry.oci.image import Healthcheck, RunConfig
 from skerry.oci.layer import File
 from skerry.oci.python_image import ENVIRONMENT, PYTHON, BuiltImage, Content, build_python_image
 from skerry.oci.sources import source_entries
-from skerry.oci.wheels import BASIC_WHEELS, SITE, WheelGroup
+from skerry.oci.wheels import BASIC_WHEELS, SITE, WEB_WHEELS, WheelGroup
 from skerry.package.manifest import Package
 from skerry.package.trust import TRUSTED_KEYS, public_key_text, read_public_keys
 
@@ -23,13 +24,6 @@ MODEL_DIRECTORY = "opt/skerry/model"
 PORT = 5001
 # What the serving process may import (tests/tidy); hub, edge, model, oci and sim stay at home.
 PARTS = ("errors", "clock", "contract", "mqtt", "protocol", "package", "service", "serve")
-# The Python module holds the engine itself; the C library and the offline tools are for others.
-ENGINE = WheelGroup(
-    "onnxruntime",
-    ("onnxruntime",),
-    drop=r"onnxruntime/capi/libonnxruntime\.so.*"
-    r"|onnxruntime/(?:transformers|quantization|tools|datasets|backend)/.*",
-)
 # Only where a key is trusted: the module then serves nothing that the key's owner has not signed.
 SIGNING = WheelGroup("cryptography", ("cryptography", "cffi", "pycparser"))
 TRUSTED = "opt/skerry/trusted.pub"
@@ -50,22 +44,27 @@ def build_module_image(
 ) -> ModuleImage:
     """The image ``name:tag`` that serves the model package, as a layout at ``<output>/<name>/<tag>``.
 
-    The package is verified first (``Damaged``). A new model changes the topmost layer only. With a
+    The package is verified first (``Damaged``); the image has an engine for each of its candidates. A new
+    model changes the topmost layer only. Models that arrive later, and what was measured on the device, are
+    kept in a volume: the file system may be read-only. With a
     ``trusted_key`` (a public key file) the module serves only what that key signed, and so must this package
     be (``NotAllowed``).
     """
     trusted = None if trusted_key is None else read_public_keys(trusted_key)
     found = Package.open(package, trusted_keys=trusted)
-    if found.model_path.suffix != ".onnx":
-        raise Unsupported(
-            f"the image serves ONNX files, the package's choice is {found.chosen.name}",
-            hint="build the package with --engine onnxruntime",
-        )
+    engines = engine_wheels(found.candidates)
     trust = {} if trusted is None else {TRUSTED_KEYS: f"/{TRUSTED}"}
     run = RunConfig(
         entrypoint=(PYTHON, "-m", "skerry.serve.main"),
         # onnxruntime from 1.29 on reports telemetry; ours is older, and stays quiet should it be replaced.
-        env={**ENVIRONMENT, "ORT_DISABLE_TELEMETRY": "1", "SKERRY_MODEL_DIR": f"/{MODEL_DIRECTORY}", **trust},
+        env={
+            **ENVIRONMENT,
+            "ORT_DISABLE_TELEMETRY": "1",
+            "SKERRY_MODEL_DIR": f"/{MODEL_DIRECTORY}",
+            "SKERRY_STATE_DIR": f"/{STATE_DIRECTORY}",
+            **trust,
+        },
+        volumes=(f"/{STATE_DIRECTORY}",),
         exposed_ports=(f"{PORT}/tcp",),
         labels={
             "org.opencontainers.image.title": name,
@@ -77,7 +76,7 @@ def build_module_image(
     )
     sources = source_entries(Path(skerry.__file__).parent, PARTS, SITE)
     contents = [Content("skerry: serve", tuple(sources)), Content("model", model_files(package))]
-    wheels = [BASIC_WHEELS, ENGINE]
+    wheels = [BASIC_WHEELS, *engines, WEB_WHEELS]
     if trusted is not None:
         keys = "".join(public_key_text(key) for key in trusted).encode()
         contents.insert(1, Content("trusted keys", (File(TRUSTED, keys),)))

@@ -77,6 +77,7 @@ class RunConfig:
     user: str = "1000:1000"
     working_dir: str = "/"
     exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: Healthcheck | None = None
     stop_signal: str = "SIGTERM"
@@ -98,6 +99,8 @@ class RunConfig:
         }
         if self.exposed_ports:
             document["ExposedPorts"] = {port: {} for port in sorted(self.exposed_ports)}
+        if self.volumes:
+            document["Volumes"] = {path: {} for path in sorted(self.volumes)}
         if self.labels:
             document["Labels"] = dict(self.labels)
         if self.healthcheck is not None:

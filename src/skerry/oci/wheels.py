@@ -47,19 +47,12 @@ class WheelGroup:
         return f"{self.label} {self.names} {self.drop} {DROPPED} {SITE}"
 
 
-# The numbers, images and web stack that every Python module of ours has: one layer, shared by all of them.
+# The numbers, images and network that every Python module of ours has: one layer, shared by all of them.
 BASIC_WHEELS = WheelGroup(
-    "numpy, pillow, web",
+    "numpy, pillow, network",
     (
         "numpy",
         "pillow",
-        "starlette",
-        "anyio",
-        "idna",
-        "typing-extensions",
-        "uvicorn",
-        "h11",
-        "click",
         "python-multipart",
         "prometheus-client",
         "uvloop",
@@ -67,6 +60,9 @@ BASIC_WHEELS = WheelGroup(
     ),
     drop=r"numpy/(?:f2py|distutils|_pyinstaller)/.*|numpy/random/_examples/.*|prometheus_client/(?:bridge|twisted)/.*",
 )
+
+# For pages that a module may serve, where they are turned on; half a megabyte that is else never loaded.
+WEB_WHEELS = WheelGroup("web", ("starlette", "anyio", "idna", "typing-extensions", "uvicorn", "h11", "click"))
 
 
 def locked(group: WheelGroup, lock: Path | None = None) -> list[Requirement]:

@@ -7,16 +7,18 @@ import pytest
 
 import skerry
 from skerry.errors import SkerryError
-from skerry.model.image import ENGINE, HEALTHCHECK, PARTS, build_module_image, model_files
+from skerry.model.engine_wheels import GROUPS
+from skerry.model.image import HEALTHCHECK, PARTS, SIGNING, build_module_image, model_files
 from skerry.oci.layer import File
+from skerry.oci.requirements import parse_lock
 from skerry.oci.sources import import_closure, source_entries
-from skerry.oci.wheels import BASIC_WHEELS, locked
+from skerry.oci.wheels import BASIC_WHEELS, MODULE_LOCK, WEB_WHEELS, locked
 
 PACKAGE = Path(skerry.__file__).parent
 # What the wheels of the image bring, by the names they are imported by.
 WHEELS = {
-    *("numpy", "PIL", "onnxruntime", "starlette", "anyio", "uvicorn", "click", "prometheus_client", "uvloop"),
-    *("httptools", "multipart", "python_multipart", "h11", "idna", "typing_extensions"),
+    *("numpy", "PIL", "prometheus_client", "uvloop", "httptools", "multipart", "python_multipart"),
+    *("starlette", "uvicorn"),
 }
 
 
@@ -57,19 +59,12 @@ def test_healthcheck_runs_a_module_of_the_image() -> None:
 
 
 def test_every_wheel_is_locked_and_in_one_layer_only() -> None:
-    names = [item.name for group in (BASIC_WHEELS, ENGINE) for item in locked(group)]
+    names = [
+        item.name for group in (BASIC_WHEELS, WEB_WHEELS, SIGNING, *GROUPS.values()) for item in locked(group)
+    ]
     assert len(set(names)) == len(names)
-    assert [item.version for item in locked(ENGINE)] == ["1.23.2"]
-
-
-def test_engine_goes_without_the_c_library_and_the_offline_tools() -> None:
-    dropped = re.compile(ENGINE.drop)
-    assert dropped.fullmatch("onnxruntime/capi/libonnxruntime.so.1.23.2")
-    assert dropped.fullmatch("onnxruntime/transformers/models/llama.py")
-    assert not dropped.fullmatch(
-        "onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
-    )
-    assert not dropped.fullmatch("onnxruntime/capi/libonnxruntime_providers_shared.so")
+    assert [item.version for item in locked(GROUPS["onnxruntime"])] == ["1.23.2"]
+    assert sorted(names) == sorted(parse_lock(MODULE_LOCK.read_text()))
 
 
 def test_package_lies_where_the_module_looks(tmp_path: Path) -> None:

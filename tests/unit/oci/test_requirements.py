@@ -40,6 +40,6 @@ def test_missing_requirement_is_named() -> None:
 
 
 def test_modules_run_the_versions_that_the_project_is_tested_with() -> None:
-    project = parse_lock((Path(__file__).parents[3] / "requirements.lock").read_text())
+    project = parse_lock((Path(__file__).parents[3] / "requirements-dev.lock").read_text())
     shipped = parse_lock(MODULE_LOCK.read_text())
     assert {name: project[name] for name in shipped} == shipped

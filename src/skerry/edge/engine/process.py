@@ -244,6 +244,7 @@ class ProcessEngine:
             mark=MARK,
             hosts_file=folder.hosts,
             volumes=self._state / "volumes",
+            own_volumes=folder.path / "volumes",
         )
 
     def _tell_names(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import signal
 from collections.abc import Mapping
@@ -28,11 +29,19 @@ _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 def program_of(
-    document: Mapping[str, Any], image: Image, *, run: str, mark: str, hosts_file: Path, volumes: Path
+    document: Mapping[str, Any],
+    image: Image,
+    *,
+    run: str,
+    mark: str,
+    hosts_file: Path,
+    volumes: Path,
+    own_volumes: Path,
 ) -> Program:
     """The program of a module's document. InvalidInput where the options make no sense.
 
-    A bind or mount whose source is no path is a volume: a folder of its own below ``volumes``.
+    A bind or mount whose source is no path is a volume: a folder of its own below ``volumes``. One that only
+    the image declares lies below ``own_volumes`` and goes with the module, as Docker's anonymous volumes do.
     """
     options = document["createOptions"]
     entrypoint, words = command(options, "Entrypoint"), command(options, "Cmd")
@@ -45,6 +54,8 @@ def program_of(
     env = {**image.env, **environment(options, document["env"])}
     env.setdefault("HOME", "/tmp")
     asked = [*binds(options), *mounts(options)]
+    taken = {posixpath.normpath(path) for path in (*(one.target for one in asked), *scratch(options))}
+    declared = [path for path in image.volumes if posixpath.normpath(path) not in taken]
     return Program(
         root=image.root,
         argv=argv,
@@ -54,6 +65,7 @@ def program_of(
         group=group,
         mounts=[
             *((m[0], m[1], m[2]) for m in document["mounts"]),
+            *((str(own_volumes / path.strip("/").replace("/", "-")), path, False) for path in declared),
             *((_source(one.source, volumes), one.target, one.read_only) for one in asked),
         ],
         hosts_file=hosts_file,

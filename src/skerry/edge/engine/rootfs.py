@@ -37,6 +37,7 @@ class Image:
     user: str
     stop_signal: str
     healthcheck: Mapping[str, Any] | None
+    volumes: Sequence[str] = ()
 
 
 class ImageStore:
@@ -138,6 +139,7 @@ class ImageStore:
             user=str(config.get("User") or ""),
             stop_signal=str(config.get("StopSignal") or "SIGTERM"),
             healthcheck=config.get("Healthcheck"),
+            volumes=sorted(config.get("Volumes") or {}),
         )
 
     def _layout(self, image: str) -> Path:
