@@ -90,8 +90,8 @@ class Service:
 class Hub(Service):
     """A hub at hub.skerry.test."""
 
-    def __init__(self, loop: Loop, data_dir: Path) -> None:
-        settings = HubSettings(data_dir=data_dir, host_name=HUB_NAME, bind=HUB_ADDRESS)
+    def __init__(self, loop: Loop, data_dir: Path, **changes: Any) -> None:
+        settings = HubSettings(data_dir=data_dir, host_name=HUB_NAME, bind=HUB_ADDRESS, **changes)
         super().__init__(loop, lambda stop, ready: app.run(settings, stop, ready))
         self.data_dir = data_dir
 
@@ -163,10 +163,10 @@ class Edge(Service):
 
 
 @contextmanager
-def running_hub(data_dir: Path) -> Iterator[Hub]:
-    """A hub that serves until the context ends."""
+def running_hub(data_dir: Path, **changes: Any) -> Iterator[Hub]:
+    """A hub that serves until the context ends; ``changes`` are to its settings."""
     with Loop() as loop:
-        hub = Hub(loop, data_dir)
+        hub = Hub(loop, data_dir, **changes)
         hub.start()
         try:
             yield hub

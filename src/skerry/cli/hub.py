@@ -12,6 +12,7 @@ import click
 from skerry.cli import output
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
 from skerry.clock import SystemClock
+from skerry.contract.hub_event import Source
 from skerry.errors import Unavailable
 from skerry.hub.app import HubAddresses
 from skerry.hub.main import main as serve
@@ -20,6 +21,8 @@ from skerry.hub.setup import connection_string
 
 # A hub that restarts is back within seconds; a reader goes on from the last event it saw.
 RECONNECT_S = 1.0
+
+SOURCES = {"twin": Source.TWIN, "lifecycle": Source.LIFECYCLE, "connection": Source.CONNECTION}
 
 directory = click.option(
     "--dir",
@@ -48,10 +51,25 @@ def hub() -> None:
 @click.option("--mqtt-port", type=int, default=8883, show_default=True)
 @click.option("--amqp-port", type=int, help="AMQP with TLS; 5671 beside the standard MQTT port, -1 for none.")
 @click.option("--amqp-plain-port", type=int, help="AMQP without TLS, for UseDevelopmentEmulator=true (5672).")
+@click.option(
+    "--event-source",
+    "event_sources",
+    multiple=True,
+    type=click.Choice([*SOURCES, "all"]),
+    help="Put the hub's own events of this kind into the event log, too.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-json", is_flag=True)
-def up(extra_names: tuple[str, ...], log_level: str, log_json: bool, **given: Any) -> None:
+def up(
+    extra_names: tuple[str, ...],
+    event_sources: tuple[str, ...],
+    log_level: str,
+    log_json: bool,
+    **given: Any,
+) -> None:
     """Start a hub and serve until SIGTERM; the first start makes its keys and certificates."""
+    wanted = [*SOURCES.values()] if "all" in event_sources else [SOURCES[name] for name in event_sources]
+    given["event_sources"] = tuple(wanted)
     settings = HubSettings(extra_names=extra_names, log_level=log_level, log_json=log_json, **given)
 
     def ready(addresses: HubAddresses) -> None:
@@ -129,6 +147,39 @@ def ledger(hub_dir: Path | None, hub_port: int, hub_ca: Path | None, device: str
         [_sender(account), account["epoch"], *(account[name] for name in columns)] for account in accounts
     ]
     output.say(output.table(["sender", "epoch", *columns], rows))
+
+
+@hub.command()
+@hub_options
+@click.option("--target", help="Only changes of this: a device, device/module, configuration, job …")
+@click.option("--who", help='Only changes by this caller, such as "policy service".')
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest so many."
+)
+@click.option("--output", "form", type=click.Choice(["table", "json"]), default="table")
+def audit(
+    hub_dir: Path | None,
+    hub_port: int,
+    hub_ca: Path | None,
+    target: str | None,
+    who: str | None,
+    top: int,
+    form: str,
+) -> None:
+    """Show who changed what, when and from where, the newest first."""
+    asked = {"target": target, "who": who, "top": str(top)}
+
+    async def read() -> list[dict[str, Any]]:
+        async with service_client(hub_dir, hub_port, hub_ca) as client:
+            query = {name: value for name, value in asked.items() if value is not None}
+            return list(await client.call("GET", "/audit", query=query))
+
+    entries = asyncio.run(read())
+    if form == "json":
+        output.dump(entries)
+        return
+    columns = ("time", "who", "origin", "action", "target", "detail")
+    output.say(output.table(columns, [[entry[name] for name in columns] for entry in entries]))
 
 
 def _sender(account: dict[str, Any]) -> str:

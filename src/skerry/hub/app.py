@@ -14,6 +14,7 @@ from skerry.amqp.stream import serve as serve_amqp
 from skerry.clock import Clock, SystemClock
 from skerry.hub import certificates, policies
 from skerry.hub.amqp.front import AmqpFront
+from skerry.hub.audit import Audit
 from skerry.hub.authority import Authority
 from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.changes import Changes
@@ -27,7 +28,9 @@ from skerry.hub.enrollments import Enrollments
 from skerry.hub.fleet import fleet
 from skerry.hub.gateway.backend import Gateway
 from skerry.hub.gateway.door import Door
+from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
+from skerry.hub.outbox import Outbox
 from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.rest.routes import web_application
@@ -118,6 +121,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         keep = (settings.telemetry_keep_days, settings.telemetry_keep_messages)
         supervisor.start("trim telemetry", lambda: verbs.telemetry.keep_trimmed(*keep))
 
+        supervisor.start("carry events over", verbs.outbox.run)
         supervisor.start("sweep commands", verbs.commands.keep_swept)
         supervisor.start("sweep uploads", verbs.uploads.keep_swept)
         supervisor.start("sweep pushes", verbs.containers.uploads.keep_swept)
@@ -158,26 +162,31 @@ def _verbs(
 ) -> Verbs:
     connections = Connections(clock)
     changes = Changes()
-    registry = Registry(database, connections, clock, changes)
-    twins = Twins(database, connections, clock, changes)
+    journal = Journal(settings.host_name, settings.event_sources, clock)
+    registry = Registry(database, connections, clock, changes, journal)
+    twins = Twins(database, connections, clock, changes, journal)
     methods = Methods(registry, connections)
-    deployments = Deployments(database, twins, connections, clock, changes)
+    deployments = Deployments(database, twins, connections, clock, changes, journal)
     known = database.read_now(policies.load)
-    authorities = CaCertificates(database, clock)
+    authorities = CaCertificates(database, journal, clock)
     by_certificate = DeviceCertificates(registry, authorities, clock)
     return Verbs(
         authority=Authority(known, registry, by_certificate, settings.names, clock),
         registry=registry,
         twins=twins,
         methods=methods,
-        commands=Commands(database, clock),
+        commands=Commands(database, journal, clock),
         deployments=deployments,
-        fleet=fleet(database, connections, registry, twins, methods, deployments, changes, clock),
+        fleet=fleet(database, connections, registry, twins, methods, deployments, changes, journal, clock),
         telemetry=telemetry,
-        enrollments=Enrollments(database, settings.names, settings.host_name, clock),
+        enrollments=Enrollments(database, settings.names, settings.host_name, journal, clock),
         provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
-        uploads=Uploads(database, settings.data_dir / UPLOADS_FOLDER, clock, settings.uploads_keep_bytes),
         certificates=authorities,
+        uploads=Uploads(
+            database, settings.data_dir / UPLOADS_FOLDER, journal, clock, settings.uploads_keep_bytes
+        ),
+        audit=Audit(database),
+        outbox=Outbox(database, telemetry, journal, changes, clock),
         connections=connections,
         containers=containers,
         clock=clock,

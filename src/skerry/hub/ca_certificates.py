@@ -21,6 +21,7 @@ from skerry.contract.member import Member
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound, PreconditionFailed
 from skerry.hub import etags
 from skerry.hub.fresh import fresh_etag, fresh_verification
+from skerry.hub.journal import Journal
 from skerry.service.certificate_chain import (
     Certificate,
     check_dates,
@@ -81,8 +82,9 @@ class CaCertificate:
 class CaCertificates:
     """Verbs for the service, and ``anchors`` for whoever has to judge a device's certificate."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
+        self._journal = journal
         self._clock = clock
         self._anchors: dict[str, Certificate] = {}
         self._learn(database.read_now(_all))
@@ -140,6 +142,7 @@ class CaCertificates:
                 fresh_etag(),
             )
             _save(connection, made)
+            self._note(connection, "update" if if_match else "create", old, made)
             return made
 
         made = await self._change(work)
@@ -155,6 +158,7 @@ class CaCertificates:
             _check_etag(old, if_match)
             made = replace(old, code=fresh_verification(), updated=self._now(), etag=fresh_etag())
             _save(connection, made)
+            self._note(connection, "challenge", old, made)
             return made
 
         return await self._change(work)
@@ -174,6 +178,7 @@ class CaCertificates:
             check_dates(proof, self._clock.now())
             made = replace(old, verified=True, code="", updated=self._now(), etag=fresh_etag())
             _save(connection, made)
+            self._note(connection, "verify", old, made)
             return made
 
         made = await self._change(work)
@@ -187,10 +192,22 @@ class CaCertificates:
             old = _load(connection, name)
             _check_etag(old, if_match)
             connection.execute("DELETE FROM ca_certificates WHERE name = ?", (name,))
+            self._note(connection, "delete", old, None)
             return old
 
         gone = await self._change(work)
         log.info("authority %s deleted", gone.name)
+
+    def _note(
+        self,
+        connection: sqlite3.Connection,
+        action: str,
+        old: CaCertificate | None,
+        new: CaCertificate | None,
+    ) -> None:
+        name = next(one.name for one in (new, old) if one is not None)
+        before, after = (one.etag if one else "" for one in (old, new))
+        self._journal.acted(connection, f"certificate.{action}", name, before=before, after=after)
 
     async def _change(self, work: Callable[[sqlite3.Connection], CaCertificate]) -> CaCertificate:
         made = await self._database.write(work)

@@ -9,6 +9,7 @@ from skerry.contract.names import Identity
 # An identity that was created, changed or deleted, and the member of its twin document that changed: a path
 # such as "properties.reported", or "" for anything.
 Listener = Callable[[Identity, str], None]
+REPORTED, CONNECTION_STATE = "properties.reported", "connectionState"
 
 
 class Changes:

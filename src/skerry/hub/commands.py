@@ -24,6 +24,7 @@ from skerry.hub import identity_rows
 from skerry.hub.command_rows import Ack, Command, Status
 from skerry.hub.feedback import Feedback
 from skerry.hub.fresh import fresh_lock
+from skerry.hub.journal import Journal
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,9 @@ class Commands:
     """The queues of one hub. Durable when a verb returns; who holds what is forgotten by a restart, and
     what was held is then delivered again."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
+        self._journal = journal
         self._clock = clock
         self._held: dict[int, Hold] = {}
         self.on_queued: Callable[[DeviceId], None] | None = None
@@ -137,7 +139,9 @@ class Commands:
 
         def work(connection: sqlite3.Connection) -> int:
             identity_rows.load(connection, Identity(device))
-            return sum(rows.end(connection, one, "Purged", now) for one in rows.of_device(connection, device))
+            waiting = rows.of_device(connection, device)
+            self._journal.acted(connection, "commands.purge", str(device), detail=f"{len(waiting)} messages")
+            return sum(rows.end(connection, one, "Purged", now) for one in waiting)
 
         purged = await self._database.write(work)
         self.feedback.arrived()

@@ -22,6 +22,7 @@ from skerry.errors import AlreadyExists, NotAllowed, PreconditionFailed
 from skerry.hub import configuration_rows as rows
 from skerry.hub import etags
 from skerry.hub.fresh import fresh_etag
+from skerry.hub.journal import Journal
 from skerry.hub.queries import Queries
 from skerry.hub.rollout import Rollout
 from skerry.store.database import Database
@@ -37,10 +38,13 @@ CONFIGURATIONS_MAX = 100
 class Configurations:
     """The configurations of one hub; the rollout hears of every change."""
 
-    def __init__(self, database: Database, queries: Queries, rollout: Rollout, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, queries: Queries, rollout: Rollout, journal: Journal, clock: Clock
+    ) -> None:
         self._database = database
         self._queries = queries
         self._rollout = rollout
+        self._journal = journal
         self._clock = clock
 
     async def put(self, document: Any, name: str, if_match: str | None) -> Json:
@@ -52,14 +56,18 @@ class Configurations:
         now = iso(self._clock.now())
 
         def work(connection: sqlite3.Connection) -> Configuration:
+            before = ""
             if if_match is not None:
                 old = rows.load(connection, name)
                 _check_etag(old, if_match)
+                before = old.etag
                 saved = updated(old, wanted, now, fresh_etag())
             else:
                 _check_new(connection, name)
                 saved = replace(wanted, created=now, updated=now, etag=fresh_etag())
             rows.save(connection, saved)
+            action = "configuration.update" if before else "configuration.create"
+            self._journal.acted(connection, action, name, before=before, after=saved.etag)
             return saved
 
         saved = await self._database.write(work)
@@ -80,8 +88,10 @@ class Configurations:
         """Remove it; the next lower match applies where it did. Raises NotFound, PreconditionFailed."""
 
         def work(connection: sqlite3.Connection) -> None:
-            _check_etag(rows.load(connection, name), if_match)
+            old = rows.load(connection, name)
+            _check_etag(old, if_match)
             rows.delete(connection, name)
+            self._journal.acted(connection, "configuration.delete", name, before=old.etag)
 
         await self._database.write(work)
         log.info("configuration %s deleted", name)

@@ -14,6 +14,7 @@ from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_rows
 from skerry.hub.changes import Changes
 from skerry.hub.connections import Connections
+from skerry.hub.journal import Journal
 from skerry.hub.twins import DesiredChange, Twins, replaced
 from skerry.store.database import Database
 
@@ -32,9 +33,11 @@ class Deployments:
         twins: Twins,
         connections: Connections,
         clock: Clock,
-        changes: Changes | None = None,
+        changes: Changes,
+        journal: Journal,
     ) -> None:
-        self._changes = changes or Changes()
+        self._changes = changes
+        self._journal = journal
         self._database = database
         self._twins = twins
         self._connections = connections
@@ -63,6 +66,7 @@ class Deployments:
 
     def tell(self, changes: Sequence[DesiredChange], removed: Sequence[Identity]) -> None:
         """After a manifest was applied: identities hear of their changes, removed ones are cut off."""
+        self._journal.written()
         for identity in removed:
             self._connections.forget(identity)
         for change in changes:
@@ -73,11 +77,12 @@ class Deployments:
     ) -> tuple[list[DesiredChange], list[Identity]]:
         # A configuration that targets the device applies anew over this (contract §6.11).
         configuration_rows.save_digest(connection, Identity(device), None)
-        return apply_manifest(connection, device, manifest, now)
+        self._journal.acted(connection, "device.applyConfigurationContent", str(device))
+        return apply_manifest(connection, self._journal, device, manifest, now)
 
 
 def apply_manifest(
-    connection: sqlite3.Connection, device: DeviceId, manifest: Manifest, now: str
+    connection: sqlite3.Connection, journal: Journal, device: DeviceId, manifest: Manifest, now: str
 ) -> tuple[list[DesiredChange], list[Identity]]:
     """Make it so inside a transaction; what to ``tell`` afterwards. Raises NotFound, InvalidInput."""
     if not identity_rows.load(connection, Identity(device)).iot_edge:
@@ -91,15 +96,19 @@ def apply_manifest(
     have = {row.identity: row for row in identity_rows.modules_of(connection, device)}
     for identity in sorted(wanted - have.keys()):
         managed_by = "" if identity.module in SYSTEM_MODULES else MANAGED_BY
-        identity_rows.create(connection, identity_rows.new_module(identity, managed_by, now), now)
+        row = identity_rows.new_module(identity, managed_by, now)
+        identity_rows.create(connection, row, now)
+        journal.created(connection, row)
     removed = sorted(i for i, row in have.items() if row.managed_by == MANAGED_BY and i not in wanted)
     for identity in removed:
+        journal.deleted(connection, have[identity])
         identity_rows.delete(connection, identity)
     changes = []
     for name, desired in manifest.modules.items():
         identity = Identity(device, ModuleId(name))
-        twin = twin_rows.load(connection, identity)
-        twin, change = replaced(identity, twin, twin.tags, desired, now)
+        old = twin_rows.load(connection, identity)
+        twin, change = replaced(identity, old, old.tags, desired, now)
         twin_rows.save(connection, identity, twin)
+        journal.twin_replaced(connection, identity, old, twin)
         changes.append(change)
     return changes, removed

@@ -25,6 +25,7 @@ from skerry.errors import (
 from skerry.hub import enrollment_rows as rows
 from skerry.hub import etags, registration_rows
 from skerry.hub.fresh import fresh_etag, fresh_key
+from skerry.hub.journal import Journal
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,16 @@ class Enrollments:
     ``hub_names`` are the hubs that devices can be assigned to. Changes are durable when a verb returns.
     """
 
-    def __init__(self, database: Database, hub_names: Collection[str], host_name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hub_names: Collection[str],
+        host_name: str,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
         self._database = database
+        self._journal = journal
         self._hub_names = frozenset(name.lower() for name in hub_names)
         self._host_name = host_name
         self._clock = clock
@@ -71,18 +80,20 @@ class Enrollments:
         def work(connection: sqlite3.Connection) -> Enrollment:
             if if_match is None:
                 _check_new(connection, wanted)
-                keys, created, kept = ("", ""), now, wanted.id
+                keys, created, kept, before = ("", ""), now, wanted.id, ""
             else:
                 old = rows.load(connection, name, group=group)
                 _check_etag(old, if_match)
-                keys, created, kept = old.keys, old.created, old.id
+                keys, created, kept, before = old.keys, old.created, old.id, old.etag
             primary, secondary = (
-                given or before or fresh_key() for given, before in zip(wanted.keys, keys, strict=True)
+                given or known or fresh_key() for given, known in zip(wanted.keys, keys, strict=True)
             )
             saved = replace(
                 wanted, id=kept, keys=(primary, secondary), created=created, updated=now, etag=fresh_etag()
             )
             rows.save(connection, saved)
+            action = "enrollment.update" if before else "enrollment.create"
+            self._journal.acted(connection, action, saved.id, before=before, after=saved.etag)
             return saved
 
         saved = await self._database.write(work)
@@ -107,6 +118,7 @@ class Enrollments:
             old = rows.load(connection, name, group=group)
             _check_etag(old, if_match)
             rows.delete(connection, old)
+            self._journal.acted(connection, "enrollment.delete", old.id, before=old.etag)
             return old
 
         log.info("%s deleted", (await self._database.write(work)).name)
@@ -153,6 +165,7 @@ class Enrollments:
             if if_match is not None and not etags.matches(if_match, old.etag):
                 raise PreconditionFailed(f"the registration of {name!r} has changed", etag=old.etag)
             registration_rows.delete(connection, name)
+            self._journal.acted(connection, "registration.delete", name, before=old.etag)
 
         await self._database.write(work)
         log.info("registration of %r forgotten", name)

@@ -11,6 +11,7 @@ from skerry.hub.configurations import Configurations
 from skerry.hub.connections import Connections
 from skerry.hub.deployments import Deployments
 from skerry.hub.jobs import Jobs
+from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
 from skerry.hub.queries import Queries
 from skerry.hub.registry import Registry
@@ -45,15 +46,16 @@ def fleet(
     methods: Methods,
     deployments: Deployments,
     changes: Changes,
+    journal: Journal,
     clock: Clock,
 ) -> Fleet:
     """The fleet verbs over these."""
     queries = Queries(database, connections)
-    rollout = Rollout(database, deployments, twins, changes, clock)
+    rollout = Rollout(database, connections, deployments, twins, changes, journal, clock)
     return Fleet(
         queries=queries,
         bulk=Bulk(registry, twins),
         rollout=rollout,
-        configurations=Configurations(database, queries, rollout, clock),
-        jobs=Jobs(database, queries, twins, methods, clock),
+        configurations=Configurations(database, queries, rollout, journal, clock),
+        jobs=Jobs(database, queries, twins, methods, journal, clock),
     )

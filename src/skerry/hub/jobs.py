@@ -13,7 +13,9 @@ from skerry.contract.job import METHOD, STATUSES, JobRequest, parse_job
 from skerry.contract.names import DeviceId, Identity
 from skerry.errors import AlreadyExists, InvalidInput, SkerryError, Throttled
 from skerry.hub import job_rows
+from skerry.hub.actor import Actor, acting
 from skerry.hub.job_rows import COMPLETED, FAILED, WAITING, Job
+from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
 from skerry.hub.queries import Queries
 from skerry.hub.twins import Twins
@@ -35,8 +37,15 @@ class Jobs:
     """Jobs are rows; the runner takes them from there, so that a restart only interrupts them."""
 
     def __init__(
-        self, database: Database, queries: Queries, twins: Twins, methods: Methods, clock: Clock
+        self,
+        database: Database,
+        queries: Queries,
+        twins: Twins,
+        methods: Methods,
+        journal: Journal,
+        clock: Clock,
     ) -> None:
+        self._journal = journal
         self._database = database
         self._queries = queries
         self._twins = twins
@@ -58,6 +67,7 @@ class Jobs:
             if len(job_rows.unfinished(connection)) >= UNFINISHED_MAX:
                 raise Throttled(f"{UNFINISHED_MAX} jobs are unfinished", hint="wait for one or cancel one")
             job_rows.insert(connection, job)
+            self._journal.acted(connection, "job.create", job.id, detail=job.type)
             return job_rows.job_json(connection, job)
 
         made = await self._database.write(work)
@@ -96,6 +106,7 @@ class Jobs:
             job = job_rows.load(connection, job_id)
             if job.ended is None:
                 job_rows.finish(connection, job_id, "cancelled", now)
+                self._journal.acted(connection, "job.cancel", job_id)
             return job_rows.job_json(connection, job_rows.load(connection, job_id))
 
         cancelled = await self._database.write(work)
@@ -162,7 +173,8 @@ class Jobs:
         if not await self._database.write(lambda c: job_rows.begin_part(c, job, device, now)):
             return
         try:
-            status, outcome = await self._act(request, Identity(device))
+            with acting(Actor(f"job {job}")):
+                status, outcome = await self._act(request, Identity(device))
         except SkerryError as exc:
             status, outcome = FAILED, {"error": str(exc)}
         ended = iso(self._clock.now())

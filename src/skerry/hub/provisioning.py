@@ -19,6 +19,7 @@ from skerry.contract.provisioning import ProvisioningName, concluded, derived_ke
 from skerry.contract.resources import DeviceRecord, DeviceRequest, SymmetricKeys, Thumbprints, error_code
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, NotAuthenticated, NotFound, TooLarge
 from skerry.hub import enrollment_rows, registration_rows
+from skerry.hub.actor import Actor, acting
 from skerry.hub.registration_rows import Registration
 from skerry.hub.registry import Registry
 from skerry.hub.twins import Twins
@@ -93,7 +94,8 @@ class Provisioning:
             )
             fresh = replace(fresh, created=old.created if old else now)
             try:
-                done = await self._assigned(device, enrollment, old, fresh)
+                with acting(Actor(enrollment.name)):
+                    done = await self._assigned(device, enrollment, old, fresh)
             except FINAL as exc:
                 status, _ = error_code(exc)
                 log.warning("%r is enrolled, and yet cannot be provisioned: %s", str(name), exc)

@@ -12,9 +12,10 @@ from skerry.contract.names import AGENT_MODULE, HUB_MODULE, DeviceId, Identity, 
 from skerry.contract.resources import DeviceRecord, DeviceRequest, ModuleRecord, ModuleRequest, edge_scope
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, PreconditionFailed
 from skerry.hub import etags, identity_rows
-from skerry.hub.changes import Changes
+from skerry.hub.changes import CONNECTION_STATE, Changes
 from skerry.hub.connections import Connections, Presence
 from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.journal import Journal
 from skerry.hub.subscriptions import key
 from skerry.store.database import Database
 
@@ -42,9 +43,11 @@ class Registry:
         database: Database,
         connections: Connections,
         clock: Clock,
-        changes: Changes | None = None,
+        changes: Changes,
+        journal: Journal,
     ) -> None:
-        self._changes = changes or Changes()
+        self._changes = changes
+        self._journal = journal
         self._database = database
         self._connections = connections
         self._clock = clock
@@ -123,12 +126,15 @@ class Registry:
             )
 
         def work(connection: sqlite3.Connection) -> list[Identity]:
-            _check_etag(identity_rows.load(connection, identity), if_match)
-            gone = [identity]
+            row = identity_rows.load(connection, identity)
+            _check_etag(row, if_match)
+            gone = [row]
             if identity.module is None:
-                gone += [row.identity for row in identity_rows.modules_of(connection, identity.device)]
+                gone = [*identity_rows.modules_of(connection, identity.device), row]
+            for one in gone:
+                self._journal.deleted(connection, one)
             identity_rows.delete(connection, identity)
-            return gone
+            return [one.identity for one in gone]
 
         for gone in await self._database.write(work):
             self._connections.forget(gone)
@@ -171,12 +177,18 @@ class Registry:
         return await self._database.read(work)
 
     async def save_presence(self, identity: Identity, presence: Presence) -> None:
-        """Keep when an identity was last seen; nothing happens when it was deleted meanwhile."""
+        """Keep when an identity connected or left; nothing happens when it was deleted meanwhile."""
         sql = (
             "UPDATE identities SET connection_updated = ?, last_activity = ? WHERE device = ? AND module = ?"
         )
         values = (presence.updated, presence.last_activity, *key(identity))
-        await self._database.write(lambda connection: connection.execute(sql, values).rowcount)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(sql, values).rowcount:
+                self._journal.presence(connection, identity, presence)
+
+        await self._database.write(work)
+        self._changes.tell(identity, CONNECTION_STATE)
 
     async def counts(self) -> Counts:
         """How many devices there are."""
@@ -198,7 +210,8 @@ class Registry:
                 _check_etag(old, if_match)
                 changed = update(old).changed()
                 identity_rows.save(connection, changed)
-                _ensure_system_modules(connection, changed, now)
+                self._journal.updated(connection, old, changed)
+                self._ensure_system_modules(connection, changed, now)
                 return _proof(changed) != _proof(old)
             if identity_rows.find(connection, identity) is not None:
                 raise AlreadyExists(
@@ -208,13 +221,24 @@ class Registry:
                 )
             _check_room(connection, identity)
             identity_rows.create(connection, fresh, now)
-            _ensure_system_modules(connection, fresh, now)
+            self._journal.created(connection, fresh)
+            self._ensure_system_modules(connection, fresh, now)
             return False
 
         if await self._database.write(work):
             self._connections.close(identity, "its credentials changed")
         self._changes.tell(identity)
         log.info("%s %s", "created" if if_match is None else "updated", identity.client_id)
+
+    def _ensure_system_modules(self, connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
+        if not row.iot_edge:
+            return
+        for name in (AGENT_MODULE, HUB_MODULE):
+            identity = Identity(row.identity.device, ModuleId(name))
+            if identity_rows.find(connection, identity) is None:
+                module = identity_rows.new_module(identity, "", now)
+                identity_rows.create(connection, module, now)
+                self._journal.created(connection, module)
 
     def _close_all(self, device: DeviceId, reason: str) -> None:
         self._connections.close(Identity(device), reason)
@@ -293,12 +317,3 @@ def _check_room(connection: sqlite3.Connection, identity: Identity) -> None:
         raise NotAllowed(
             f"device {identity.device} has {MODULES_MAX} modules", code_name="TooManyModulesOnDevice"
         )
-
-
-def _ensure_system_modules(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
-    if not row.iot_edge:
-        return
-    for name in (AGENT_MODULE, HUB_MODULE):
-        identity = Identity(row.identity.device, ModuleId(name))
-        if identity_rows.find(connection, identity) is None:
-            identity_rows.create(connection, identity_rows.new_module(identity, "", now), now)

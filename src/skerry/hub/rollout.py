@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,11 @@ from skerry.contract.query_expression import paths
 from skerry.contract.twin import difference
 from skerry.errors import SkerryError
 from skerry.hub import configuration_rows, identity_rows, twin_rows
-from skerry.hub.changes import Changes
+from skerry.hub.actor import Actor, acting
+from skerry.hub.changes import CONNECTION_STATE, REPORTED, Changes
+from skerry.hub.connections import Connections
 from skerry.hub.deployments import Deployments, apply_manifest
+from skerry.hub.journal import Journal
 from skerry.hub.rollout_plan import Decision, describe, plan
 from skerry.hub.twins import DesiredChange, Twins, patched
 from skerry.store.database import Database
@@ -36,8 +39,17 @@ class Rollout:
     is on it or nothing."""
 
     def __init__(
-        self, database: Database, deployments: Deployments, twins: Twins, changes: Changes, clock: Clock
+        self,
+        database: Database,
+        connections: Connections,
+        deployments: Deployments,
+        twins: Twins,
+        changes: Changes,
+        journal: Journal,
+        clock: Clock,
     ) -> None:
+        self._connections = connections
+        self._journal = journal
         self._database = database
         self._deployments = deployments
         self._twins = twins
@@ -46,7 +58,8 @@ class Rollout:
         self._all = True
         self._wake = asyncio.Event()
         self._configurations: Sequence[Configuration] = ()
-        self._reported_matters = False
+        # What the target conditions read of what changes often.
+        self._read: frozenset[str] = frozenset()
         changes.listen(self._note)
 
     def configurations_changed(self) -> None:
@@ -70,7 +83,7 @@ class Rollout:
 
     async def plan(self, document: Any, name: str) -> list[Json]:
         """What a configuration would change, device by device, before it is there. Raises InvalidInput."""
-        wanted = parse_configuration(document, name)
+        wanted, presences = parse_configuration(document, name), self._connections.presences()
 
         def work(connection: sqlite3.Connection) -> list[Json]:
             known = configuration_rows.listed(connection)
@@ -79,7 +92,7 @@ class Rollout:
             others = [configuration for configuration in known if configuration.id != name]
             found = []
             for identity in _identities(connection, [new]):
-                decision = plan(connection, identity, [*others, new])
+                decision = plan(connection, identity, [*others, new], presences)
                 if decision is not None and decision.changed:
                     found.append(describe(connection, decision))
             return found[:PLAN_SHOWN_MAX]
@@ -87,7 +100,7 @@ class Rollout:
         return await self._database.read(work)
 
     def _note(self, identity: Identity, what: str) -> None:
-        if not self._configurations or (what == "properties.reported" and not self._reported_matters):
+        if not self._configurations or (what in (REPORTED, CONNECTION_STATE) and what not in self._read):
             return
         if identity.module is not None and not any(c.kind is Kind.MODULE for c in self._configurations):
             return
@@ -100,30 +113,31 @@ class Rollout:
             return known, _identities(connection, known)
 
         self._configurations, identities = await self._database.read(work)
-        self._reported_matters = any(_reads_reported(c) for c in self._configurations)
+        self._read = frozenset(what for c in self._configurations for what in _reads(c))
         return identities
 
     async def _settle(self, batch: Sequence[Identity]) -> None:
-        known = self._configurations
+        known, presences = self._configurations, self._connections.presences()
 
         def work(connection: sqlite3.Connection) -> list[Identity]:
-            decisions = [plan(connection, identity, known) for identity in batch]
+            decisions = [plan(connection, identity, known, presences) for identity in batch]
             return [decision.identity for decision in decisions if decision and decision.changed]
 
         due = await self._database.read(work)
         await asyncio.gather(*[self._apply(identity, known) for identity in due])
 
     async def _apply(self, identity: Identity, known: Sequence[Configuration]) -> None:
-        now = iso(self._clock.now())
+        now, presences = iso(self._clock.now()), self._connections.presences()
 
         def work(
             connection: sqlite3.Connection,
         ) -> tuple[Decision, list[DesiredChange], list[Identity]] | None:
-            decision = plan(connection, identity, known)
-            return None if decision is None else (decision, *_carry_out(connection, decision, now))
+            decision = plan(connection, identity, known, presences)
+            return None if decision is None else (decision, *self._carry_out(connection, decision, now))
 
         try:
-            done = await self._database.write(work)
+            with acting(Actor("configurations")):
+                done = await self._database.write(work)
         except SkerryError as exc:
             # The next change of the device, or of a configuration, tries again.
             log.error("configurations not applied to %s: %s", identity, exc)
@@ -140,25 +154,27 @@ class Rollout:
             f" ({decision.problem})" if decision.problem else "",
         )
 
-
-def _carry_out(
-    connection: sqlite3.Connection, decision: Decision, now: str
-) -> tuple[list[DesiredChange], list[Identity]]:
-    changes: list[DesiredChange] = []
-    removed: list[Identity] = []
-    if decision.content is not None and decision.manifest is not None:
-        changes, removed = apply_manifest(connection, decision.identity.device, decision.manifest, now)
-    elif decision.content is not None:
-        twin = twin_rows.load(connection, decision.identity)
-        parts = next(iter(decision.content.values()))
-        patch = difference(twin.desired.values, apply_parts(twin.desired.values, parts))
-        if patch:
-            twin, change = patched(decision.identity, twin, None, patch, now)
-            twin_rows.save(connection, decision.identity, twin)
-            changes = [change] if change else []
-    configuration_rows.save_states(connection, decision.holder, decision.statuses, decision.removed)
-    configuration_rows.save_digest(connection, decision.identity, decision.digest)
-    return changes, removed
+    def _carry_out(
+        self, connection: sqlite3.Connection, decision: Decision, now: str
+    ) -> tuple[list[DesiredChange], list[Identity]]:
+        changes: list[DesiredChange] = []
+        removed: list[Identity] = []
+        if decision.content is not None and decision.manifest is not None:
+            changes, removed = apply_manifest(
+                connection, self._journal, decision.identity.device, decision.manifest, now
+            )
+        elif decision.content is not None:
+            old = twin_rows.load(connection, decision.identity)
+            parts = next(iter(decision.content.values()))
+            patch = difference(old.desired.values, apply_parts(old.desired.values, parts))
+            if patch:
+                twin, change = patched(decision.identity, old, None, patch, now)
+                twin_rows.save(connection, decision.identity, twin)
+                self._journal.twin_patched(connection, decision.identity, old, twin, patch)
+                changes = [change] if change else []
+        configuration_rows.save_states(connection, decision.holder, decision.statuses, decision.removed)
+        configuration_rows.save_digest(connection, decision.identity, decision.digest)
+        return changes, removed
 
 
 def _identities(connection: sqlite3.Connection, configurations: Sequence[Configuration]) -> list[Identity]:
@@ -171,8 +187,11 @@ def _identities(connection: sqlite3.Connection, configurations: Sequence[Configu
     return [*found, *(Identity.parse(f"{device}/{module}") for device, module in rows)]
 
 
-def _reads_reported(configuration: Configuration) -> bool:
+def _reads(configuration: Configuration) -> Iterator[str]:
+    """What the target condition reads of an identity that a service does not write."""
     condition = configuration.target.condition if configuration.target else None
-    return any(
-        path.steps[:2] == ("properties", "reported") for path in (paths(condition) if condition else [])
-    )
+    for path in paths(condition) if condition else []:
+        if path.steps[:2] == ("properties", "reported"):
+            yield REPORTED
+        elif path.steps[:1] in [("connectionState",), ("connectionStateUpdatedTime",), ("lastActivityTime",)]:
+            yield CONNECTION_STATE

@@ -22,6 +22,7 @@ from skerry.contract.names import AGENT_MODULE, SYSTEM_MODULES, Identity, Module
 from skerry.contract.twin import difference, validate_patch
 from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_documents, twin_rows
+from skerry.hub.twin_documents import Presences
 
 Json = dict[str, Any]
 
@@ -45,14 +46,17 @@ class Decision:
 
 
 def plan(
-    connection: sqlite3.Connection, identity: Identity, configurations: Sequence[Configuration]
+    connection: sqlite3.Connection,
+    identity: Identity,
+    configurations: Sequence[Configuration],
+    presences: Presences,
 ) -> Decision | None:
     """What is to become of an identity; ``None`` when it is gone."""
     row = identity_rows.find(connection, identity)
     if row is None:
         return None
     kind = _kind(identity, iot_edge=row.iot_edge)
-    document = twin_documents.load(connection, identity).document({})
+    document = twin_documents.load(connection, identity).document(presences)
     mine = [c for c in configurations if c.kind is kind]
     outcome = decide([c for c in mine if c.targets(document)])
     holder = Identity(identity.device, ModuleId(AGENT_MODULE)) if kind is Kind.EDGE else identity

@@ -193,6 +193,29 @@ HUB_MIGRATIONS = (
         etag TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        who TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        action TEXT NOT NULL,
+        target TEXT NOT NULL,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_by_target ON audit (target, sequence);
+    CREATE TABLE outbox (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        enqueued TEXT NOT NULL,
+        device TEXT NOT NULL,
+        module TEXT NOT NULL,
+        properties TEXT NOT NULL,
+        system TEXT NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    """,
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.
@@ -225,5 +248,10 @@ TELEMETRY_MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE ledger_position (sequence INTEGER NOT NULL) STRICT;
     INSERT INTO ledger_position VALUES (0);
+    """,
+    # The number in the hub's outbox of the last event that was taken over from there.
+    """
+    CREATE TABLE taken_over (number INTEGER NOT NULL) STRICT;
+    INSERT INTO taken_over VALUES (0);
     """,
 )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from skerry.contract.hub_event import Source
 from skerry.errors import InvalidInput
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -27,6 +28,9 @@ class HubSettings:
     ``telemetry_keep_messages`` is dropped, oldest first. The container registry takes no push that would
     leave less than ``containers_free_bytes_min`` on the disk.
 
+    ``event_sources`` are the hub's own events that go into the event log beside what devices send; a new
+    IoT Hub has none there either.
+
     AMQP with TLS (``amqp_port``) listens at its standard port when MQTT does, else not at all: Microsoft's
     clients know no other port, and a second hub on a machine need not fight for it. -1 turns it off.
     ``amqp_plain_port`` is AMQP without TLS, for clients in the "development emulator" mode of azure-eventhub
@@ -42,6 +46,7 @@ class HubSettings:
     amqp_plain_port: int | None = None
     extra_names: tuple[str, ...] = ()
     dashboard: bool = True
+    event_sources: tuple[Source, ...] = ()
     telemetry_keep_days: float = 7.0
     telemetry_keep_messages: int = 1_000_000
     uploads_keep_bytes: int = 10 * 1024**3

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from skerry.clock import Clock, iso
+from skerry.contract.hub_event import MESSAGE_SOURCE, TELEMETRY
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import StorageFull
@@ -45,15 +46,22 @@ class Bounds:
     last_enqueued: str | None
 
 
+_SOURCE_SQL = f"coalesce(system ->> '$.\"{MESSAGE_SOURCE}\"', '{TELEMETRY}')"
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which senders a reader wants; ``None`` means all, ``module=""`` the device itself only."""
+    """Which senders a reader wants; ``None`` means all, ``module=""`` the device itself only.
+
+    ``source`` is an ``iothub-message-source``.
+    """
 
     device: str | None = None
     module: str | None = None
+    source: str | None = None
 
     def where(self) -> tuple[str, tuple[str, ...]]:
-        terms = [("device", self.device), ("module", self.module)]
+        terms = [("device", self.device), ("module", self.module), (_SOURCE_SQL, self.source)]
         given = [(column, value) for column, value in terms if value is not None]
         return "".join(f" AND {column} = ?" for column, _ in given), tuple(value for _, value in given)
 
@@ -90,6 +98,22 @@ class Telemetry:
         self._arrived.set()
         self._arrived = asyncio.Event()
         return sequence
+
+    async def take_over(self, numbered: Sequence[tuple[int, tuple[object, ...]]]) -> None:
+        """Store events of the hub by their numbers, ascending; one that is known already is left out."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            (known,) = connection.execute("SELECT number FROM taken_over").fetchone()
+            new = [(number, row) for number, row in numbered if number > known]
+            for _, row in new:
+                _insert(connection, row)
+            if new:
+                connection.execute("UPDATE taken_over SET number = ?", (new[-1][0],))
+            return len(new)
+
+        if await self._database.write(work):
+            self._arrived.set()
+            self._arrived = asyncio.Event()
 
     async def read(self, after: int, limit: int = PAGE_MAX, only: Filter = EVERYTHING) -> Sequence[Event]:
         """Up to ``limit`` messages with a sequence number greater than ``after``, in order."""

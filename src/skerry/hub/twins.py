@@ -23,10 +23,11 @@ from skerry.contract.twin import (
 )
 from skerry.errors import InvalidInput, PreconditionFailed, TooLarge, Unavailable
 from skerry.hub import twin_rows
-from skerry.hub.changes import Changes
+from skerry.hub.changes import REPORTED, Changes
 from skerry.hub.connections import Connections
 from skerry.hub.etags import matches
 from skerry.hub.fresh import fresh_etag
+from skerry.hub.journal import Journal
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,11 @@ class Twins:
         database: Database,
         connections: Connections,
         clock: Clock,
-        changes: Changes | None = None,
+        changes: Changes,
+        journal: Journal,
     ) -> None:
-        self._changes = changes or Changes()
+        self._changes = changes
+        self._journal = journal
         self._database = database
         self._connections = connections
         self._clock = clock
@@ -76,15 +79,23 @@ class Twins:
         Raises NotFound, PreconditionFailed, InvalidInput (with ``path``), TooLarge.
         """
         tags, desired = _parts(document)
+        note = self._journal.twin_patched
         return await self._change(
-            identity, if_match, lambda twin, now: patched(identity, twin, tags, desired, now)
+            identity,
+            if_match,
+            lambda twin, now: patched(identity, twin, tags, desired, now),
+            lambda connection, old, new: note(connection, identity, old, new, desired),
         )
 
     async def replace(self, identity: Identity, document: Json, if_match: str | None) -> Twin:
         """Replace ``tags`` and ``properties.desired``; what is not given becomes empty."""
         tags, desired = _parts(document)
+        note = self._journal.twin_replaced
         return await self._change(
-            identity, if_match, lambda twin, now: replaced(identity, twin, tags or {}, desired or {}, now)
+            identity,
+            if_match,
+            lambda twin, now: replaced(identity, twin, tags or {}, desired or {}, now),
+            lambda connection, old, new: note(connection, identity, old, new),
         )
 
     async def patch_reported(self, identity: Identity, patch: Json) -> int:
@@ -95,11 +106,13 @@ class Twins:
         def work(connection: sqlite3.Connection) -> int:
             twin = twin_rows.load(connection, identity)
             reported = _bounded("properties.reported", patch_section(twin.reported, patch, now))
-            twin_rows.save(connection, identity, replace(twin, reported=reported))
+            changed = replace(twin, reported=reported)
+            twin_rows.save(connection, identity, changed)
+            self._journal.reported(connection, identity, changed, patch)
             return reported.version
 
         version = await self._database.write(work)
-        self._changes.tell(identity, "properties.reported")
+        self._changes.tell(identity, REPORTED)
         return version
 
     def tell(self, change: DesiredChange) -> None:
@@ -126,6 +139,7 @@ class Twins:
         identity: Identity,
         if_match: str | None,
         rule: Callable[[Twin, str], tuple[Twin, DesiredChange | None]],
+        note: Callable[[sqlite3.Connection, Twin, Twin], None],
     ) -> Twin:
         now = iso(self._clock.now())
 
@@ -137,6 +151,7 @@ class Twins:
                 )
             changed, change = rule(twin, now)
             twin_rows.save(connection, identity, changed)
+            note(connection, twin, changed)
             return changed, change
 
         twin, change = await self._database.write(work)

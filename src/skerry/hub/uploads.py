@@ -30,6 +30,7 @@ from skerry.hub import command_rows, identity_rows
 from skerry.hub import upload_rows as rows
 from skerry.hub.feedback import Feedback
 from skerry.hub.fresh import fresh_etag, fresh_key, fresh_lock
+from skerry.hub.journal import Journal
 from skerry.hub.upload_rows import Blob, Upload
 from skerry.store.blobs import READ_BYTES, UNFINISHED, Blobs
 from skerry.store.database import Database
@@ -55,8 +56,11 @@ class Uploads:
     Content is kept by digest, so the same file twice takes its room once.
     """
 
-    def __init__(self, database: Database, folder: Path, clock: Clock, store_bytes_max: int) -> None:
+    def __init__(
+        self, database: Database, folder: Path, journal: Journal, clock: Clock, store_bytes_max: int
+    ) -> None:
         self._database = database
+        self._journal = journal
         self._blobs = Blobs(folder)
         self._clock = clock
         self._bytes_max = store_bytes_max
@@ -203,8 +207,13 @@ class Uploads:
 
     async def delete(self, blob: BlobName) -> None:
         """Remove a blob; raises NotFound."""
-        if not await self._database.write(lambda connection: rows.delete_blob(connection, str(blob))):
-            raise NotFound(f"there is no blob {blob}", code_name="BlobNotFound")
+
+        def work(connection: sqlite3.Connection) -> None:
+            if not rows.delete_blob(connection, str(blob)):
+                raise NotFound(f"there is no blob {blob}", code_name="BlobNotFound")
+            self._journal.acted(connection, "upload.delete", str(blob))
+
+        await self._database.write(work)
         log.info("deleted the uploaded file %s", blob)
 
     def prepare(self) -> None:

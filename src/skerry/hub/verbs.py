@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry.clock import Clock
+from skerry.hub.audit import Audit
 from skerry.hub.authority import Authority
 from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.commands import Commands
@@ -14,6 +15,7 @@ from skerry.hub.deployments import Deployments
 from skerry.hub.enrollments import Enrollments
 from skerry.hub.fleet import Fleet
 from skerry.hub.methods import Methods
+from skerry.hub.outbox import Outbox
 from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.telemetry import Telemetry
@@ -37,6 +39,8 @@ class Verbs:
     provisioning: Provisioning
     uploads: Uploads
     certificates: CaCertificates
+    audit: Audit
+    outbox: Outbox
     connections: Connections
     containers: Containers
     clock: Clock

@@ -7,6 +7,7 @@ import queue
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -59,7 +60,9 @@ class Database:
     def submit(self, work: Callable[[sqlite3.Connection], object]) -> asyncio.Future[object]:
         """``write`` as a future: the work has its place in the order at once."""
         if not self._closed:
-            return self._writer.submit(work)
+            # What the caller's context says (who is acting) is known to the work as well.
+            context = copy_context()
+            return self._writer.submit(lambda connection: context.run(work, connection))
         failed = asyncio.get_running_loop().create_future()
         failed.set_exception(_closed(self.path))
         return failed

@@ -18,6 +18,7 @@ from skerry.hub import identity_rows
 from skerry.hub.commands import COMMAND_BYTES_MAX, DELIVERIES_MAX, LOCK_S, QUEUE_MAX, Commands
 from skerry.hub.feedback import Feedback
 from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.journal import Journal
 from skerry.hub.schema import HUB_MIGRATIONS
 from skerry.store.database import Database
 
@@ -40,7 +41,7 @@ async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Commands]:
 
     await database.write(prepare)
     try:
-        yield Commands(database, clock)
+        yield Commands(database, Journal("hub", (), clock), clock)
     finally:
         await database.close()
 

@@ -146,6 +146,23 @@ async def test_a_target_may_ask_for_what_a_device_reports(hub: RunningHub) -> No
         await becomes(lambda: modules(hub), ["cnn"])
 
 
+async def test_a_target_may_ask_who_is_connected(hub: RunningHub) -> None:
+    edge = hub.device(await hub.service.create_device("edge", edge=True))
+    await put(hub, "off", deployment("off", target="connectionState = 'Disconnected'"))
+    await put(hub, "on", deployment("on", target="connectionState = 'Connected'"))
+    await becomes(lambda: modules(hub), ["off"])
+    async with connected(edge):
+        await becomes(lambda: modules(hub), ["on"])
+        found = [
+            row
+            async for row in hub.service.query(
+                "SELECT deviceId FROM devices WHERE connectionState = 'Connected'"
+            )
+        ]
+        assert found == [{"deviceId": "edge"}]
+    await becomes(lambda: modules(hub), ["off"])
+
+
 async def test_layers_need_a_base_and_merge_on_top_of_it(hub: RunningHub) -> None:
     await hub.service.create_device("edge", edge=True)
     await put(hub, "layer", added("extra", "extra:1", 5))

@@ -7,13 +7,13 @@ import logging
 from skerry.amqp.fault import AmqpError
 from skerry.amqp.message import Message, Properties, encode_message
 from skerry.amqp.types import Long, Symbol, Value
+from skerry.contract.hub_event import MESSAGE_SOURCE, TELEMETRY
 from skerry.hub.telemetry import Event
 
 from .management import milliseconds
 
 log = logging.getLogger(__name__)
 
-MESSAGE_SOURCE = "iothub-message-source"
 # System properties that travel as annotations.
 _ANNOTATED = ("iothub-interface-id", "dt-subject", "outputName", "messageSchema")
 
@@ -51,7 +51,7 @@ def _annotations(event: Event, generation: str | None) -> dict[Value, Value]:
         "x-opt-enqueued-time": enqueued,
         "iothub-connection-device-id": str(event.sender.device),
         "iothub-enqueuedtime": enqueued,
-        MESSAGE_SOURCE: event.message.system.get(MESSAGE_SOURCE, "Telemetry"),
+        MESSAGE_SOURCE: event.message.system.get(MESSAGE_SOURCE, TELEMETRY),
     }
     if event.sender.module is not None:
         found["iothub-connection-module-id"] = str(event.sender.module)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import assert_never
 
 from starlette.requests import Request
 
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import NotAllowed, NotAuthenticated
 from skerry.hub import authority, etags
-from skerry.hub.authority import Caller, DeviceCaller
+from skerry.hub.actor import Actor, set_actor
+from skerry.hub.authority import Caller, DeviceCaller, ServiceCaller
 from skerry.hub.policies import Right
 from skerry.hub.verbs import Verbs
 from skerry.mqtt.peer import peer_certificates
@@ -25,7 +27,16 @@ def verbs_of(request: Request) -> Verbs:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks, by SAS token or as the device in the path by its certificate; raises NotAuthenticated."""
+    """Who asks, by SAS token or as the device in the path by its certificate; from now on the one who acts.
+
+    Raises NotAuthenticated.
+    """
+    caller = _caller(request)
+    set_actor(Actor(_who(caller), request.client.host if request.client else ""))
+    return caller
+
+
+def _caller(request: Request) -> Caller:
     header = request.headers.get("authorization")
     if header is None and "device" in request.path_params and (shown := certificates_of(request)):
         return _by_certificate(request, Identity(device_in(request)), shown)
@@ -88,6 +99,16 @@ def identity_in(request: Request) -> Identity:
     """The device or module in the path; raises InvalidInput."""
     module = request.path_params.get("module")
     return Identity(device_in(request), ModuleId(module) if module is not None else None)
+
+
+def _who(caller: Caller) -> str:
+    match caller:
+        case ServiceCaller():
+            return f"policy {caller.policy}"
+        case DeviceCaller():
+            return f"device {caller.identity.client_id}"
+        case _:
+            assert_never(caller)
 
 
 def if_match(request: Request) -> str | None:

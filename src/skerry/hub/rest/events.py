@@ -120,6 +120,7 @@ def _filter(request: Request) -> Filter:
     return Filter(
         device=None if device is None else str(DeviceId(device)),
         module=str(ModuleId(module)) if module else module,
+        source=request.query_params.get("source"),
     )
 
 

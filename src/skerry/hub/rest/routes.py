@@ -13,6 +13,7 @@ from skerry.hub.containers.access import Access
 from skerry.hub.containers.front import registry_application
 from skerry.hub.dashboard import pages
 from skerry.hub.rest import (
+    audit,
     blobs,
     certificates,
     commands,
@@ -49,6 +50,7 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *commands.routes(),
         *device_messages.routes(),
         *uploads.routes(),
+        *audit.routes(),
         *blobs.routes(),
         *events.routes(),
         *ledger.routes(),
