@@ -47,7 +47,7 @@ class Batcher(Generic[T]):
     def __init__(self, *, batch_max: int) -> None:
         self._batch_max = batch_max
         self._ready: deque[T] = deque()
-        self._running = False
+        self.running = False
 
     @property
     def waiting(self) -> int:
@@ -60,11 +60,11 @@ class Batcher(Generic[T]):
 
     def next(self) -> list[T]:
         """The batch to compute now: empty while one is running or nothing is ready."""
-        if self._running or not self._ready:
+        if self.running or not self._ready:
             return []
-        self._running = True
+        self.running = True
         return [self._ready.popleft() for _ in range(min(self._batch_max, len(self._ready)))]
 
     def finished(self) -> None:
         """The running batch is done, so ``next`` may give another."""
-        self._running = False
+        self.running = False

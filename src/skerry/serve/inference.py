@@ -9,32 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from time import perf_counter
 from typing import Protocol
 
-import numpy as np
-
-from skerry.errors import SkerryError
 from skerry.serve.batching import Batcher
-from skerry.serve.predictor import FloatArray, Predictor
+from skerry.serve.lane import Batch, Engine, Lane, deliver
+from skerry.serve.predictor import Predictor
+from skerry.serve.work import Work
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Computed:
-    """The model's output for one image; ``begun`` and ``ended`` (perf_counter) are its batch's."""
-
-    row: FloatArray
-    begun: float
-    ended: float
-    batch: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    array: FloatArray
-    answer: asyncio.Future[Computed]
+# From so many images on, a batch goes to the thread beside the loop where there is a core for it: the loop
+# reads and writes its sockets meanwhile. Fewer are done sooner than the way there and back takes.
+COMPANY = 4
 
 
 class Inference(Protocol):
@@ -44,8 +28,8 @@ class Inference(Protocol):
     def in_loop(self) -> bool:
         """Whether the event loop itself computes."""
 
-    def submit(self, arrays: Sequence[FloatArray]) -> list[asyncio.Future[Computed]]:
-        """One answer to come per array; SkerryError in it when the engine refuses the batch."""
+    def submit(self, works: Sequence[Work]) -> None:
+        """Compute one caller's images; each ``done`` is called, perhaps before this returns."""
 
     async def close(self) -> None:
         """Finish what was submitted."""
@@ -56,31 +40,39 @@ class LoopInference:
 
     After a turn in which only one caller came, the next one is computed on the spot: a lone client then
     gets its answer without another turn of the loop, and company is batched again from the turn after.
+    ``spare_core``: there is another core, which full batches are computed on.
     """
 
     in_loop = True
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-        self._batcher: Batcher[_Waiting] = Batcher(batch_max=predictor.batch_max)
+    def __init__(self, predictor: Predictor, *, spare_core: bool = False) -> None:
+        self._engine = Engine(predictor)
+        self._batcher: Batcher[Work] = Batcher(batch_max=predictor.batch_max)
         self._loop = asyncio.get_running_loop()
+        self._beside = spare_core and predictor.batch_max >= COMPANY
+        self._lane: Lane | None = None
+        self._idle = asyncio.Event()
         self._due = False
         self._callers = 0
         self._lonely = False
 
-    def submit(self, arrays: Sequence[FloatArray]) -> list[asyncio.Future[Computed]]:
-        waiting = [_Waiting(array, self._loop.create_future()) for array in arrays]
+    def submit(self, works: Sequence[Work]) -> None:
         self._callers += 1
-        for each in waiting:
-            self._batcher.ready(each)
-        self._plan()
-        if self._lonely and self._callers == 1:
+        for work in works:
+            self._batcher.ready(work)
+        if self._lonely and self._callers == 1 and not self._batcher.running:
+            self._plan()
             self._compute()
-        return [each.answer for each in waiting]
+        else:
+            self._plan()
 
     async def close(self) -> None:
-        while self._batcher.waiting:
-            self._compute()
+        while self._batcher.waiting or self._batcher.running:
+            self._idle.clear()
+            self._plan()
+            await self._idle.wait()
+        if self._lane is not None:
+            self._lane.close()
 
     def _plan(self) -> None:
         if not self._due:
@@ -92,15 +84,31 @@ class LoopInference:
         self._due = False
         self._lonely = self._callers == 1 and self._batcher.waiting <= 1
         self._callers = 0
-        self._compute()
-        if self._batcher.waiting:
+        if not self._batcher.running:
+            self._compute()
+        if self._batcher.waiting and not self._batcher.running:
             self._plan()
+        if not self._batcher.running:
+            self._idle.set()
 
     def _compute(self) -> None:
         batch = self._batcher.next()
-        if batch:
-            _deliver(batch, self._predictor)
+        if self._beside and len(batch) >= COMPANY:
+            if self._lane is None:
+                self._lane = Lane(self._engine, self._finished)
+            self._lane.run(batch)
+        elif batch:
+            self._engine.run(batch)
             self._batcher.finished()
+            deliver(batch)
+
+    def _finished(self, batch: Batch) -> None:
+        self._batcher.finished()
+        if self._batcher.waiting >= COMPANY:
+            # The core shall not wait until these answers are written.
+            self._compute()
+        deliver(batch)
+        self._plan()
 
 
 class ThreadInference:
@@ -109,66 +117,29 @@ class ThreadInference:
     in_loop = False
 
     def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-        self._batcher: Batcher[_Waiting] = Batcher(batch_max=predictor.batch_max)
-        self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
-        self._computing: set[asyncio.Task[None]] = set()
+        self._batcher: Batcher[Work] = Batcher(batch_max=predictor.batch_max)
+        self._lane = Lane(Engine(predictor), self._finished)
+        self._idle = asyncio.Event()
 
-    def submit(self, arrays: Sequence[FloatArray]) -> list[asyncio.Future[Computed]]:
-        waiting = [_Waiting(array, self._loop.create_future()) for array in arrays]
-        for each in waiting:
-            self._batcher.ready(each)
+    def submit(self, works: Sequence[Work]) -> None:
+        for work in works:
+            self._batcher.ready(work)
         self._start()
-        return [each.answer for each in waiting]
 
     async def close(self) -> None:
-        while self._computing:
-            await asyncio.wait(self._computing)
-        self._thread.shutdown()
+        while self._batcher.waiting or self._batcher.running:
+            self._idle.clear()
+            await self._idle.wait()
+        self._lane.close()
 
     def _start(self) -> None:
         batch = self._batcher.next()
         if batch:
-            task = self._loop.create_task(self._run(batch))
-            self._computing.add(task)
-            task.add_done_callback(self._computing.discard)
+            self._lane.run(batch)
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        arrays = [each.array for each in batch]
-        try:
-            found = await self._loop.run_in_executor(self._thread, _compute, self._predictor, arrays)
-        except SkerryError as exc:
-            _fail(batch, exc)
-        else:
-            _answer(batch, *found)
-        finally:
-            self._batcher.finished()
-            self._start()
-
-
-def _compute(predictor: Predictor, arrays: Sequence[FloatArray]) -> tuple[FloatArray, float, float]:
-    begun = perf_counter()
-    found = predictor.infer(arrays[0][None] if len(arrays) == 1 else np.stack(arrays))
-    return found, begun, perf_counter()
-
-
-def _deliver(batch: Sequence[_Waiting], predictor: Predictor) -> None:
-    try:
-        found = _compute(predictor, [each.array for each in batch])
-    except SkerryError as exc:
-        _fail(batch, exc)
-    else:
-        _answer(batch, *found)
-
-
-def _answer(batch: Sequence[_Waiting], rows: FloatArray, begun: float, ended: float) -> None:
-    for each, row in zip(batch, rows, strict=True):
-        if not each.answer.done():
-            each.answer.set_result(Computed(row, begun, ended, len(batch)))
-
-
-def _fail(batch: Sequence[_Waiting], error: SkerryError) -> None:
-    for each in batch:
-        if not each.answer.done():
-            each.answer.set_exception(error)
+    def _finished(self, batch: Batch) -> None:
+        self._batcher.finished()
+        self._start()
+        deliver(batch)
+        if not self._batcher.running:
+            self._idle.set()

@@ -15,10 +15,10 @@ from skerry.package.manifest import Package
 from skerry.package.postprocess import best, checked, further_answers, scores_of
 from skerry.serve.answer import Latency, Scored, Settings
 from skerry.serve.batching import Admission
-from skerry.serve.inference import Computed
 from skerry.serve.loaded import LoadedModel
 from skerry.serve.predictor import FloatArray, Predictor
 from skerry.serve.preparation import DECODE_THREADS, Prepared
+from skerry.serve.work import Work, computed
 
 # At 100 kB per picture this holds some 6 MB, and at 30 ms each an answer comes within two seconds.
 ADMITTED_MAX = 64
@@ -30,7 +30,8 @@ class Scorer:
     """Scores images with one model; made in a running loop, closed with ``close``.
 
     ``in_loop``: the event loop itself decodes small images and computes, for nets that take less time
-    than the way to a thread and back (``probe.fits_the_loop``).
+    than the way to a thread and back (``probe.fits_the_loop``); with a ``spare_core`` full batches are
+    computed there.
     """
 
     def __init__(
@@ -43,15 +44,17 @@ class Scorer:
         decode_threads: int = DECODE_THREADS,
         admitted_max: int = ADMITTED_MAX,
         in_loop: bool = False,
+        spare_core: bool = False,
     ) -> None:
-        self.model = LoadedModel(package, predictor, decode_threads=decode_threads, in_loop=in_loop)
+        self._decode_threads = decode_threads
+        self._spare_core = spare_core
+        self.model = self.load(package, predictor, in_loop=in_loop)
         self.settings = settings or Settings.of(package.recipe)
         self.scored = 0
         self.refused = 0
         self.watch: Callable[[Sequence[bytes], list[Scored]], None] | None = None
         """Called with the images and answers of each request, between two others: it must not block."""
         self._clock = clock
-        self._decode_threads = decode_threads
         self._admission = Admission(admitted_max)
 
     @property
@@ -76,7 +79,13 @@ class Scorer:
 
     def load(self, package: Package, predictor: Predictor, *, in_loop: bool) -> LoadedModel:
         """Another model, ready for ``switch``; who calls closes it if it comes to nothing."""
-        return LoadedModel(package, predictor, decode_threads=self._decode_threads, in_loop=in_loop)
+        return LoadedModel(
+            package,
+            predictor,
+            decode_threads=self._decode_threads,
+            in_loop=in_loop,
+            spare_core=self._spare_core,
+        )
 
     def switch(self, model: LoadedModel) -> LoadedModel:
         """Every request from now on gets ``model``; returns the one before, in which requests may still be.
@@ -98,11 +107,10 @@ class Scorer:
             with model:
                 prepared = await _prepare(model, images)
                 ready = perf_counter()
-                answers = model.inference.submit([each.array for each in prepared])
-                computed = [await answers[0]] if len(answers) == 1 else await asyncio.gather(*answers)
+                works = await computed(model.inference, [each.array for each in prepared])
                 found = [
-                    self._scored(model, one, result, settings, started, ready)
-                    for one, result in zip(prepared, computed, strict=True)
+                    self._scored(model, one, work, settings, started, ready)
+                    for one, work in zip(prepared, works, strict=True)
                 ]
                 if self.watch is not None:
                     self.watch(images, found)
@@ -124,6 +132,22 @@ class Scorer:
         finally:
             self._admission.release(len(batch))
 
+    def infer_soon(self, image: FloatArray, model: LoadedModel, done: Callable[[Work], None]) -> None:
+        """As ``infer`` for one prepared image, without a task: ``done`` is called with its output or error.
+
+        That may be before this returns. Raises Throttled while too many images wait.
+        """
+        self._admit(1)
+        model.enter()
+
+        def ended(work: Work) -> None:
+            model.leave()
+            self._admission.release(1)
+            self.scored += work.error is None
+            done(work)
+
+        model.inference.submit((Work(image, ended),))
+
     async def outputs(self, images: Sequence[bytes], model: LoadedModel | None = None) -> FloatArray:
         """All outputs' numbers ``[N, numbers]`` for image files, as ``infer``. Raises as ``score``."""
         model = model or self.model
@@ -136,11 +160,9 @@ class Scorer:
             self._admission.release(len(images))
 
     async def _rows(self, model: LoadedModel, arrays: Sequence[FloatArray]) -> FloatArray:
-        answers = model.inference.submit(arrays)
+        works = await computed(model.inference, arrays)
         self.scored += len(arrays)
-        if len(answers) == 1:
-            return (await answers[0]).row[None]
-        return np.stack([each.row for each in await asyncio.gather(*answers)])
+        return np.stack([work.row for work in works])
 
     async def close(self) -> None:
         """Finish what is being computed, then free the threads and the engine."""
@@ -157,7 +179,7 @@ class Scorer:
         self,
         model: LoadedModel,
         prepared: Prepared,
-        computed: Computed,
+        work: Work,
         settings: Settings,
         started: float,
         ready: float,
@@ -165,7 +187,7 @@ class Scorer:
         self.scored += 1
         began = perf_counter()
         recipe = model.recipe
-        numbers = checked(computed.row, recipe)
+        numbers = checked(work.row, recipe)
         probabilities = scores_of(numbers[: recipe.output.size], recipe.output)
         found = best(probabilities, recipe, settings.top_k, settings.threshold)
         digest = "sha256:" + hashlib.sha256(probabilities.astype("<f4").tobytes()).hexdigest()
@@ -178,11 +200,11 @@ class Scorer:
             input=prepared.digest,
             model=model.package.digest,
             recipe=model.recipe_digest,
-            batch=computed.batch,
+            batch=work.batch,
             latency=Latency(
                 prepare=(ready - started) * MS,
-                queue=(computed.begun - ready) * MS,
-                infer=(computed.ended - computed.begun) * MS,
+                queue=(work.begun - ready) * MS,
+                infer=(work.ended - work.begun) * MS,
                 total=(ended - started) * MS,
                 decode=prepared.decode_s * MS,
                 preprocess=prepared.preprocess_s * MS,

@@ -13,7 +13,7 @@ from skerry.serve.fronts.description import description_routes
 from skerry.serve.fronts.open_inference import open_inference_routes
 from skerry.serve.fronts.operations import operations_routes
 from skerry.serve.fronts.video_analytics import video_analytics_routes
-from skerry.serve.http.message import Answer, Handler, Pairs, Request, Response
+from skerry.serve.http.message import Answer, Handler, Later, Pairs, Request, Response
 from skerry.serve.http.router import Route, Router
 from skerry.serve.measures import Measures
 from skerry.serve.scoring import Scorer
@@ -46,8 +46,11 @@ def handler_of(routes: Sequence[Route]) -> Handler:
         if ids is None:
             return json_response({"message": f"an id must not exceed {ID_LENGTH_MAX} characters"}, 431)
         answer = router(request)
+        if isinstance(answer, Later):
+            answer.headers += ids
+            return answer
         if isinstance(answer, Response):
-            return _with(answer, ids)
+            return answer.with_headers(ids)
         return _settled(answer, ids)
 
     return handle
@@ -70,11 +73,7 @@ def request_ids(request: Request, new: str) -> Pairs | None:
 
 
 async def _settled(answer: Awaitable[Response], ids: Pairs) -> Response:
-    return _with(await answer, ids)
-
-
-def _with(response: Response, ids: Pairs) -> Response:
-    return Response(response.status, response.body, response.content_type, response.headers + ids)
+    return (await answer).with_headers(ids)
 
 
 def _missing(status: int, message: str) -> Response:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from skerry.clock import SystemClock
-from skerry.errors import Damaged
+from skerry.errors import Damaged, SkerryError
 from skerry.serve.inference import Inference, LoopInference, ThreadInference
 from skerry.serve.predictor import FloatArray
 from skerry.serve.probe import IN_LOOP_BELOW_S, fits_the_loop, seconds_per_image
 from skerry.serve.scoring import Scorer
+from skerry.serve.work import Work, computed
 from tests.unit.serve.support import BLUE, GREEN, RECIPE, RED, activated_package, picture
 
 
@@ -54,7 +55,7 @@ MODES = pytest.mark.parametrize("mode", [LoopInference, ThreadInference])
 async def test_answers_come_to_who_asked_in_batches_within_the_bound(mode: type[Inference]) -> None:
     predictor = Sums()
     inference = LoopInference(predictor) if mode is LoopInference else ThreadInference(predictor)
-    answers = await asyncio.gather(*inference.submit(arrays(*range(10))))
+    answers = await computed(inference, arrays(*range(10)))
     await inference.close()
     assert [float(answer.row[0]) for answer in answers] == list(range(10))
     assert sum(predictor.batches) == 10
@@ -77,8 +78,8 @@ async def test_a_lone_image_is_computed_without_any_timer(
 
     monkeypatch.setattr(loop, "call_later", no_timer)
     monkeypatch.setattr(loop, "call_at", no_timer)
-    [answer] = inference.submit(arrays(7))
-    assert (await answer).batch == 1
+    [answer] = await computed(inference, arrays(7))
+    assert answer.batch == 1
     monkeypatch.undo()
     await inference.close()
 
@@ -87,21 +88,68 @@ async def test_what_comes_in_one_turn_of_the_loop_is_one_batch() -> None:
     inference = LoopInference(predictor := Sums())
 
     async def one(value: float) -> int:
-        [answer] = inference.submit(arrays(value))
-        return (await answer).batch
+        [answer] = await computed(inference, arrays(value))
+        return answer.batch
 
     assert list(await asyncio.gather(one(1), one(2), one(3))) == [3, 3, 3]
     assert predictor.batches == [3]
 
 
+async def test_with_a_spare_core_a_full_batch_leaves_the_loop_and_a_lone_image_stays() -> None:
+    inference = LoopInference(predictor := Sums(), spare_core=True)
+    together = await computed(inference, arrays(1, 2, 3, 4, 5))
+    assert [float(work.row[0]) for work in together] == [1, 2, 3, 4, 5]
+    assert predictor.threads == {"infer", threading.main_thread().name}
+    predictor.threads.clear()
+    await computed(inference, arrays(6))
+    assert predictor.threads == {threading.main_thread().name}
+    await inference.close()
+
+
+async def test_closing_waits_for_the_batch_beside_the_loop() -> None:
+    inference = LoopInference(Sums(), spare_core=True)
+    done: list[Work] = []
+    inference.submit([Work(array, done.append) for array in arrays(*range(9))])
+    await inference.close()
+    assert sorted(float(work.row[0]) for work in done) == list(range(9))
+
+
+async def test_who_fails_to_take_an_answer_keeps_nobody_else_from_theirs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inference = LoopInference(Sums())
+    taken: list[Work] = []
+
+    def fails(_work: Work) -> None:
+        raise RuntimeError("gone")
+
+    inference.submit([Work(arrays(1)[0], fails), Work(arrays(2)[0], taken.append)])
+    await inference.close()
+    assert [float(work.row[0]) for work in taken] == [2]
+    assert "gone" in caplog.text
+
+
+@MODES
+async def test_a_mistake_in_the_engine_is_an_answer_too(
+    mode: type[Inference], caplog: pytest.LogCaptureFixture
+) -> None:
+    predictor = Sums()
+    inference = LoopInference(predictor) if mode is LoopInference else ThreadInference(predictor)
+    with pytest.raises(SkerryError, match="the engine failed"):
+        await computed(inference, [np.ones((3,), np.float32), np.ones((2,), np.float32)])
+    assert "could not broadcast" in caplog.text
+    await inference.close()
+
+
 async def test_what_comes_during_a_batch_makes_the_next_one() -> None:
     inference = ThreadInference(predictor := Sums())
     predictor.may_run.clear()
-    first = inference.submit(arrays(1))
+    callers = [asyncio.create_task(computed(inference, arrays(1)))]
     await asyncio.sleep(0.02)
-    others = [*inference.submit(arrays(2)), *inference.submit(arrays(3))]
+    callers += [asyncio.create_task(computed(inference, arrays(value))) for value in (2, 3)]
+    await asyncio.sleep(0)
     predictor.may_run.set()
-    await asyncio.gather(*first, *others)
+    await asyncio.gather(*callers)
     await inference.close()
     assert predictor.batches == [1, 2]
 
@@ -111,11 +159,14 @@ async def test_an_engine_that_fails_fails_its_batch_only(mode: type[Inference]) 
     predictor = Sums()
     inference = LoopInference(predictor) if mode is LoopInference else ThreadInference(predictor)
     predictor.broken = True
-    failed = await asyncio.gather(*inference.submit(arrays(1, 2)), return_exceptions=True)
+    failed: list[Work] = []
+    inference.submit([Work(array, failed.append) for array in arrays(1, 2)])
+    while len(failed) < 2:
+        await asyncio.sleep(0.001)
     predictor.broken = False
-    [after] = inference.submit(arrays(3))
-    assert [type(each) for each in failed] == [Damaged, Damaged]
-    assert float((await after).row[0]) == 3
+    [after] = await computed(inference, arrays(3))
+    assert [type(each.error) for each in failed] == [Damaged, Damaged]
+    assert float(after.row[0]) == 3
     await inference.close()
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from skerry import __version__
 from skerry.errors import NotFound, SkerryError
-from skerry.serve.fronts.answers import Plane, json_response, retry_after, status_of
-from skerry.serve.fronts.inference import EXTENSIONS, VERSION, ModelVerbs
-from skerry.serve.fronts.tensors import LENGTH_HEADER, parse_infer, render_infer
-from skerry.serve.http.message import Request, Response
+from skerry.serve.fronts.answers import JSON, Plane, json_response, retry_after, status_of
+from skerry.serve.fronts.inference import EXTENSIONS, Inferred, ModelVerbs
+from skerry.serve.fronts.outputs import infer_response
+from skerry.serve.fronts.tensors import LENGTH_HEADER, InferInput, InferRequest, parse_infer
+from skerry.serve.http.message import Answer, Later, Request, Response
 from skerry.serve.http.router import Route
 
 FRONT = "open_inference"
@@ -67,17 +68,26 @@ class _Front:
         self._verbs.check(model, version)
         return Response(200)
 
-    async def infer(self, request: Request, model: str, version: str = "") -> Response:
+    def infer(self, request: Request, model: str, version: str = "") -> Answer:
         self._verbs.check(model, version)
         asked, given = parse_infer(request.body, request.headers.get(LENGTH_HEADER))
-        outputs, provenance = await self._verbs.infer(asked.outputs, given, binary=asked.binary)
-        document = {
-            "model_name": model,
-            "model_version": VERSION,
-            **({"id": asked.id} if asked.id else {}),
-            "parameters": provenance,
-        }
-        body, length = render_infer(document, outputs)
-        if length is None:
-            return Response(200, body, "application/json")
-        return Response(200, body, "application/octet-stream", ((LENGTH_HEADER, str(length)),))
+        if given.floats is None or len(given.floats) != 1:
+            return self._infer_several(asked, given)
+        # One prepared image, as cameras send them: no task, no future.
+        later = Later()
+
+        def done(found: Inferred | SkerryError) -> None:
+            later.resolve(failed(found) if isinstance(found, SkerryError) else _rendered(found, asked.id))
+
+        self._verbs.infer_soon(asked.outputs, given.floats, done, binary=asked.binary)
+        return later.or_now()
+
+    async def _infer_several(self, asked: InferRequest, given: InferInput) -> Response:
+        return _rendered(await self._verbs.infer(asked.outputs, given, binary=asked.binary), asked.id)
+
+
+def _rendered(found: Inferred, identifier: str) -> Response:
+    body, length = infer_response(found, identifier)
+    if length is None:
+        return Response(200, body, JSON)
+    return Response(200, body, "application/octet-stream", ((LENGTH_HEADER, str(length)),))

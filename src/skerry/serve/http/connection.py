@@ -6,11 +6,11 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, cast
 
 from skerry.serve.http.limits import Limits
-from skerry.serve.http.message import CONTINUE, Handler, Request, Response, render
+from skerry.serve.http.message import CONTINUE, Handler, Later, Request, Response, render
 from skerry.serve.http.parser import Continue, Event, Phase, Refusal, RequestParser
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser(owner.limits)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Event] = deque()
-        self._answering: asyncio.Task[None] | None = None
+        self._answered: Request | None = None
+        """The request whose answer is to come."""
+        self._task: asyncio.Task[None] | None = None
         self._unparsed = b""
         self._held = 0
         self._queued_bytes = 0
@@ -75,7 +77,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        self._parse(self._unparsed + data if self._unparsed else data)
+        if self._free() and len(data) <= PIECE_BYTES:
+            # The usual case, one whole request: nothing of it is queued or counted.
+            events = self._parser.feed(data)
+            if len(events) == 1 and isinstance(events[0], Request) and self._parser.phase is Phase.START:
+                self._begin_answer(events[0])
+                self._advance()
+                return
+            self._enqueue(events)
+            self._read(self._parser.phase is not Phase.ENDED)
+        else:
+            self._parse(self._unparsed + data if self._unparsed else data)
         self._account()
         if self._parser.phase is Phase.BODY and self._owner.held_bytes > self._limits.held_bytes_max:
             self._refuse(Refusal(503, "too many requests are held"))
@@ -85,14 +97,14 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """True keeps our half open: who closes theirs after the request still gets the answer."""
         self._eof = True
-        return bool(self._answering or self._queue) and not self._lingering
+        return bool(self._answered or self._queue) and not self._lingering
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._drop()
         self._owner.lost(self)
-        if self._answering is not None:
-            self._answering.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -110,7 +122,7 @@ class Connection(asyncio.Protocol):
             return
         if self._lingering or not self._writable:
             self._transport.abort()
-        elif self._answering is None:
+        elif self._answered is None:
             if self._parser.phase in (Phase.HEADERS, Phase.BODY):
                 self._refuse(Refusal(408, "the request took too long"))
             else:
@@ -118,7 +130,7 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """Take no further request; an idle connection closes now, a busy one after its answer."""
-        if self._transport is None or self._answering is not None or self._queue:
+        if self._transport is None or self._answered is not None or self._queue:
             return
         if self._parser.phase is not Phase.BODY and not self._lingering:
             self._transport.close()
@@ -137,13 +149,20 @@ class Connection(asyncio.Protocol):
             if len(self._queue) >= self._limits.pipelined_max:
                 break
             piece = data[position : position + PIECE_BYTES] if len(data) > PIECE_BYTES else data
-            for event in self._parser.feed(piece):
-                self._queue.append(event)
-                if isinstance(event, Request):
-                    self._queued_bytes += len(event.body)
+            self._enqueue(self._parser.feed(piece))
             position += len(piece)
         self._unparsed = data[position:]
         self._read(len(self._queue) < self._limits.pipelined_max and self._parser.phase is not Phase.ENDED)
+
+    def _free(self) -> bool:
+        """Whether a request that came now would be answered next, and at once."""
+        return self._answered is None and not self._queue and not self._unparsed and self._writable
+
+    def _enqueue(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._queue.append(event)
+            if isinstance(event, Request):
+                self._queued_bytes += len(event.body)
 
     def _read(self, wanted: bool) -> None:
         """Take more bytes from the client, or leave them with it."""
@@ -157,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Answer what can be answered now; then wait for the client, or for the answer at work."""
-        while self._transport is not None and self._answering is None and self._writable:
+        while self._transport is not None and self._answered is None and self._writable:
             if not self._queue and self._unparsed:
                 self._parse(self._unparsed)
             if not self._queue:
@@ -168,6 +187,7 @@ class Connection(asyncio.Protocol):
     def _take(self, event: Event) -> None:
         match event:
             case Request():
+                self._queued_bytes -= len(event.body)
                 self._begin_answer(event)
             case Continue():
                 # Too late to matter when the body is already here, and harmless.
@@ -183,8 +203,14 @@ class Connection(asyncio.Protocol):
             answer = FAILED
         if isinstance(answer, Response):
             self._respond(request, answer)
+            return
+        self._answered = request
+        self._queued_bytes += len(request.body)
+        self._account()
+        if isinstance(answer, Later):
+            answer.then(self._settle)
         else:
-            self._answering = self._loop.create_task(self._answer(request, answer))
+            self._task = self._loop.create_task(self._answer(request, answer))
 
     async def _answer(self, request: Request, answer: Awaitable[Response]) -> None:
         try:
@@ -192,19 +218,26 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = FAILED
-        self._answering = None
+        self._task = None
+        self._settle(response)
+
+    def _settle(self, response: Response) -> None:
+        """The answer has come; nobody may be there to take it."""
+        request, self._answered = self._answered, None
+        if request is None or self._transport is None or self._lingering:
+            return
+        self._queued_bytes -= len(request.body)
         self._respond(request, response)
         self._advance()
 
     def _respond(self, request: Request, response: Response) -> None:
-        self._queued_bytes -= len(request.body)
         if self._transport is None:
             return
         last = self._eof and not self._queue and not self._unparsed
         keep_alive = request.keep_alive and not self._owner.stopping and not last
         head = request.method == "HEAD"
-        self._write(render(response, date=self._owner.date(), keep_alive=keep_alive, head=head))
-        if not keep_alive and self._transport is not None:
+        self._transport.write(render(response, date=self._owner.date(), keep_alive=keep_alive, head=head))
+        if not keep_alive:
             self._drop()
             self._transport.close()
 
@@ -215,8 +248,8 @@ class Connection(asyncio.Protocol):
         self._write(render(response, date=self._owner.date(), keep_alive=False))
         self._drop()
         self._lingering = True
-        if self._answering is not None:
-            self._answering.cancel()
+        if self._task is not None:
+            self._task.cancel()
         if self._transport is not None:
             self._read(True)
             if self._transport.can_write_eof() and not self._eof:
@@ -231,7 +264,7 @@ class Connection(asyncio.Protocol):
 
     def _wait(self) -> None:
         """Set how long the client may take for what is due from it."""
-        if self._lingering or not self._writable or self._transport is None or self._answering is not None:
+        if self._lingering or not self._writable or self._transport is None or self._answered is not None:
             return
         now, phase = self._loop.time(), self._parser.phase
         if self._number != self._parser.number:

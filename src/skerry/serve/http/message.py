@@ -10,7 +10,10 @@ from typing import TypeAlias
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+# The values of one request are not frozen: making a frozen one costs as much as routing it.
+
+
+@dataclass(slots=True)
 class Request:
     """A request as the fronts see it; header names in lower case, repeated ones joined with a comma."""
 
@@ -24,7 +27,7 @@ class Request:
     keep_alive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """A response with its whole body; ``content-length``, ``date`` and ``connection`` are added when sent."""
 
@@ -33,8 +36,39 @@ class Response:
     content_type: str = ""
     headers: Pairs = ()
 
+    def with_headers(self, more: Pairs) -> Response:
+        """The same with further headers."""
+        return Response(self.status, self.body, self.content_type, self.headers + more)
 
-Answer: TypeAlias = Response | Awaitable[Response]
+
+class Later:
+    """An answer to come for which no task runs: ``resolve`` is called once with it, when it is there."""
+
+    __slots__ = ("_response", "_then", "headers")
+
+    def __init__(self) -> None:
+        self._response: Response | None = None
+        self._then: Callable[[Response], None] | None = None
+        self.headers: Pairs = ()
+        """Added to those of the response."""
+
+    def resolve(self, response: Response) -> None:
+        """Here it is."""
+        if self._then is None:
+            self._response = response
+        else:
+            self._then(response.with_headers(self.headers) if self.headers else response)
+
+    def or_now(self) -> Response | Later:
+        """The answer itself if it is already there; what an endpoint returns."""
+        return self._response or self
+
+    def then(self, callback: Callable[[Response], None]) -> None:
+        """Call back with the answer. Not for one that is already there."""
+        self._then = callback
+
+
+Answer: TypeAlias = Response | Later | Awaitable[Response]
 Handler: TypeAlias = Callable[[Request], Answer]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -45,14 +79,21 @@ _ONE_LINE = str.maketrans("", "", "\r\n\0")
 
 def render(response: Response, *, date: str, keep_alive: bool, head: bool = False) -> bytes:
     """The bytes of a response; ``head``: of the answer to HEAD, which has no body."""
-    lines = [_STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} \r\n", "date: ", date]
+    body = response.body
+    text = f"{_STATUS_LINES.get(response.status) or _unknown(response.status)}date: {date}"
     if response.content_type:
-        lines += ("\r\ncontent-type: ", response.content_type)
+        text += f"\r\ncontent-type: {response.content_type}"
     # RFC 9110 §8.6: no length with 1xx and 204.
-    if response.status != HTTPStatus.NO_CONTENT:
-        lines += ("\r\ncontent-length: ", str(len(response.body)))
+    if response.status != 204:
+        text += f"\r\ncontent-length: {len(body)}"
     for name, value in response.headers:
-        lines += ("\r\n", name, ": ", value.translate(_ONE_LINE))
-    lines.append("\r\n\r\n" if keep_alive else "\r\nconnection: close\r\n\r\n")
-    start = "".join(lines).encode("latin-1", "replace")
-    return start if head else start + response.body
+        if not value.isprintable():
+            value = value.translate(_ONE_LINE)
+        text += f"\r\n{name}: {value}"
+    text += "\r\n\r\n" if keep_alive else "\r\nconnection: close\r\n\r\n"
+    start = text.encode("latin-1", "replace")
+    return start if head else start + body
+
+
+def _unknown(status: int) -> str:
+    return f"HTTP/1.1 {status} \r\n"

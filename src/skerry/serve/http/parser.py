@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -104,7 +105,7 @@ class RequestParser:
         self._count(len(name) + len(text) + 4)
         if self.phase is not Phase.HEADERS:
             return  # A trailer: nothing of ours reads one.
-        key = name.decode("latin-1").lower()
+        key = _header_name(name)
         found = text.decode("latin-1")
         before = self._headers.get(key)
         self._headers[key] = found if before is None else f"{before}, {found}"
@@ -112,12 +113,13 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         self._silent = 0
         self.phase = Phase.BODY
+        self._version = self._parser.get_http_version()
         problem = self._problem()
         if problem is not None:
             self._stop(problem)
         # A client of HTTP/1.0 expects the connection to end, or a header that nobody needs today.
         self._keep_alive = self._parser.should_keep_alive() and self._version == "1.1"
-        if self._headers.get("expect", "").lower() == "100-continue" and self._version != "1.0":
+        if "expect" in self._headers and self._version != "1.0":
             self._events.append(Continue())
 
     def on_body(self, data: bytes) -> None:
@@ -130,18 +132,15 @@ class RequestParser:
     def on_message_complete(self) -> None:
         self._silent = 0
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        path, query = _target(self._url)
+        path, query = _target(self._url) if len(self._url) > KEPT_URL_BYTES else _kept_target(self._url)
         keep_alive = self._keep_alive and not self._parser.should_upgrade()
-        method = self._parser.get_method().decode("latin-1")
+        method = _method(self._parser.get_method())
         self._events.append(Request(method, path, query, self._headers, body, keep_alive))
-        self._begin()
+        self._size = 0
+        self._body.clear()
         self.phase = Phase.START if keep_alive else Phase.ENDED
 
     # Ours.
-
-    @property
-    def _version(self) -> str:
-        return self._parser.get_http_version()
 
     def _ended(self) -> bool:
         return self.phase is Phase.ENDED
@@ -154,6 +153,7 @@ class RequestParser:
         self._size = 0
         self._silent = 0
         self._keep_alive = False
+        self._version = ""
 
     def _count(self, size: int) -> None:
         self._silent = 0
@@ -177,7 +177,7 @@ class RequestParser:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limits.body_bytes_max:
             return Refusal(413, "the request is too large")
-        if headers.get("expect", "100-continue").lower() != "100-continue":
+        if "expect" in headers and headers["expect"].lower() != "100-continue":
             return Refusal(417, "no such expectation can be met")
         return None
 
@@ -194,6 +194,25 @@ class RequestParser:
 
 class _StoppedError(Exception):
     """Ends the parser's run; the reason is kept beside it."""
+
+
+# Clients say the same words again and again: those are decoded once.
+KEPT_URL_BYTES = 256
+
+
+@lru_cache(maxsize=512)
+def _header_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+@lru_cache(maxsize=64)
+def _method(method: bytes) -> str:
+    return method.decode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _kept_target(url: bytes) -> tuple[str, str]:
+    return _target(url)
 
 
 def _target(url: bytes) -> tuple[str, str]:

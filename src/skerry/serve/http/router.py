@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from skerry.errors import SkerryError
-from skerry.serve.http.message import Answer, Request, Response
+from skerry.serve.http.message import Answer, Later, Request, Response
 
 Endpoint: TypeAlias = Callable[..., Answer]
 """Called with the request and the parts of the path in braces, in order."""
@@ -65,7 +65,9 @@ class Router:
             answer = route.endpoint(request, *values)
         except SkerryError as exc:
             return route.errors(exc)
-        return answer if isinstance(answer, Response) else _settled(route, answer)
+        if isinstance(answer, (Response, Later)):
+            return answer
+        return _settled(route, answer)
 
     def _find(self, path: str) -> tuple[dict[str, Route] | None, Sequence[str]]:
         methods = self._fixed.get(path)

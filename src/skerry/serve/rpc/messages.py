@@ -46,7 +46,7 @@ def input_of(request: Message) -> InferInput:
     raise unsupported(given.datatype[:20])
 
 
-def outputs_of(request: Message) -> list[Asked]:
+def outputs_of(request: Message) -> tuple[Asked, ...]:
     """The outputs asked for, each raw if the input was. Raises InvalidInput."""
     found = []
     for output in request.outputs:
@@ -56,7 +56,7 @@ def outputs_of(request: Message) -> list[Asked]:
             if not 0 < classes < 2**31:
                 raise InvalidInput("classification is not a number", field="outputs[].parameters")
         found.append(Asked(output.name, bool(request.raw_input_contents), classes))
-    return found
+    return tuple(found)
 
 
 def infer_response(request: Message, outputs: Sequence[Rendered], provenance: dict[str, str]) -> Message:

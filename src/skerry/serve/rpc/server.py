@@ -112,8 +112,8 @@ class _Verbs:
     async def infer(self, request: Message) -> Message:
         self._verbs.check(request.model_name, request.model_version)
         given, asked = input_of(request), outputs_of(request)
-        outputs, provenance = await self._verbs.infer(asked, given, binary=bool(request.raw_input_contents))
-        return infer_response(request, outputs, provenance)
+        found = await self._verbs.infer(asked, given, binary=bool(request.raw_input_contents))
+        return infer_response(request, found.outputs, found.provenance)
 
 
 def _handler(verb: Verb, request: str, response: str) -> grpc.RpcMethodHandler:

@@ -187,6 +187,9 @@ def _zip_members(stream: IO[bytes]) -> Iterator[_Member]:
     _check_listing(stream)
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
+            if not info.filename:
+                # zipfile's own is_dir() fails on it.
+                raise InvalidInput("the archive has a file without a name")
             mode = info.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise InvalidInput(

@@ -175,6 +175,12 @@ def test_an_encrypted_zip_is_unsupported(tmp_path: Path) -> None:
         try_unpack(tmp_path, bytes(data))
 
 
+def test_a_zip_with_a_nameless_file_is_refused(tmp_path: Path) -> None:
+    data = SMALL_ZIP.replace(b"manifest.json", b"\0anifest.json")
+    with pytest.raises(InvalidInput, match="without a name"):
+        try_unpack(tmp_path, data)
+
+
 def test_special_bits_do_not_come_along(tmp_path: Path) -> None:
     found = try_unpack(tmp_path, tar(("manifest.json", b"{}"), mode=0o6777))
     assert stat.S_IMODE(os.stat(found / "manifest.json").st_mode) & 0o6111 == 0
