@@ -27,6 +27,7 @@ ROWS = {
         "small, batch 1",
     ],
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
+    "power_cycle": ["power cycle without a network → all modules predicting"],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
 }
 
