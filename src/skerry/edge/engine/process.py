@@ -24,23 +24,16 @@ from skerry.edge.engine.abilities import Abilities
 from skerry.edge.engine.create_options import host_config
 from skerry.edge.engine.health import probe_of
 from skerry.edge.engine.health_checks import Check, HealthChecks
-from skerry.edge.engine.limits import ControlGroups, limits_of, rlimit_argv
+from skerry.edge.engine.launch import launch
+from skerry.edge.engine.limits import ControlGroups, limits_of
 from skerry.edge.engine.module_folder import MARK, ModuleFolder
 from skerry.edge.engine.mount_points import make_mount_points
 from skerry.edge.engine.port import STOP_GRACE_S, LogLine, Observed, RunSpec, Status
 from skerry.edge.engine.program import log_bytes, program_of, stop_signal
 from skerry.edge.engine.rootfs import Image, ImageStore
-from skerry.edge.engine.sandbox import (
-    Program,
-    bubblewrap_argv,
-    enter_argv,
-    plain_argv,
-    plain_command,
-    plain_env,
-)
-from skerry.edge.engine.seccomp import filter_fd
+from skerry.edge.engine.sandbox import Program, enter_argv, plain_command, plain_env
 from skerry.edge.engine.space import check_room
-from skerry.edge.engine.spawn import reap, spawn
+from skerry.edge.engine.spawn import reap
 from skerry.errors import InvalidInput, NotFound, TimedOut, Unsupported
 
 log = logging.getLogger(__name__)
@@ -55,10 +48,6 @@ POLL_S = 0.02
 LOG_POLL_S = 0.2
 READ_BYTES = 64 * 1024
 LOOPBACK = "127.0.0.1"
-# Writes its id into each file before it becomes the module: so the whole module is in its groups.
-JOIN_GROUPS = (
-    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ >"$1" || exit 125; shift; n=$((n-1)); done; exec "$@"'
-)
 
 
 class ProcessEngine:
@@ -258,27 +247,14 @@ class ProcessEngine:
 
     def _spawn(self, name: str, folder: ModuleFolder, program: Program, document: Mapping[str, Any]) -> int:
         limits = limits_of(host_config(document["createOptions"]))
-        groups = self._groups.create(name, limits) if self._groups.usable else []
-        before = ["/bin/sh", "-c", JOIN_GROUPS, "sh", str(len(groups)), *map(str, groups)] if groups else []
-        status = os.open(folder.status, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        output = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        seccomp = filter_fd() if self.isolated else None
-        given = {3: status} | ({} if seccomp is None else {4: seccomp})
-        try:
-            if self._bwrap is not None:
-                argv = bubblewrap_argv(
-                    self._bwrap, program, status_fd=3, seccomp_fd=None if seccomp is None else 4
-                )
-                env = {"PATH": os.environ.get("PATH", os.defpath)}
-            else:
-                argv, env = plain_argv(program, status_file=folder.status), plain_env(program)
-            env[MARK] = document["run"]
-            return spawn([*before, *rlimit_argv(limits), *argv], env, output=output, given=given)
-        except OSError as exc:
-            raise Unsupported(f"cannot start {name}: {exc}", module=name) from exc
-        finally:
-            for descriptor in (output, *given.values()):
-                os.close(descriptor)
+        return launch(
+            folder,
+            program,
+            run=document["run"],
+            bwrap=self._bwrap,
+            limits=limits,
+            groups=self._groups.create(name, limits) if self._groups.usable else [],
+        )
 
     async def _settle(self, folder: ModuleFolder, monitor: int) -> None:
         deadline = self._clock.monotonic() + START_WAIT_S

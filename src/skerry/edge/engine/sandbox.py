@@ -49,9 +49,12 @@ class Program:
 
 
 def bubblewrap_argv(
-    bwrap: str, program: Program, *, status_fd: int, seccomp_fd: int | None = None
+    bwrap: str, program: Program, *, status_fd: int, environment_fd: int, seccomp_fd: int | None = None
 ) -> list[str]:
-    """``bwrap … -- argv``; the status arrives as JSON lines on ``status_fd`` (``bwrap(1)``)."""
+    """``bwrap … -- argv``; the status arrives as JSON lines on ``status_fd`` (``bwrap(1)``).
+
+    The environment is read from ``environment_fd``: every user of a machine can read a command line.
+    """
     argv = [bwrap, "--unshare-all", "--new-session", "--as-pid-1", "--cap-drop", "ALL"]
     argv += ["--share-net"] if program.network else []
     argv += ["--hostname", program.hostname, "--json-status-fd", str(status_fd)]
@@ -75,9 +78,13 @@ def bubblewrap_argv(
     # In a folder of its own (/tmp, /run) it is not there yet.
     argv += ["--dir", inside(program.root, program.working_dir)] if program.working_dir != "/" else []
     argv += ["--chdir", program.working_dir or "/", "--clearenv"]
-    for name, value in program.env.items():
-        argv += ["--setenv", name, value]
-    return [*argv, "--", *program.argv]
+    return [*argv, "--args", str(environment_fd), "--", *program.argv]
+
+
+def bubblewrap_environment(program: Program) -> bytes:
+    """What is to be read from ``environment_fd``: options, each ended by a zero byte."""
+    options = [part for name, value in program.env.items() for part in ("--setenv", name, value)]
+    return b"".join(os.fsencode(option) + b"\0" for option in options)
 
 
 def plain_argv(program: Program, *, status_file: Path) -> list[str]:

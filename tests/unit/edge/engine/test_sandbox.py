@@ -5,6 +5,7 @@ import pytest
 from skerry.edge.engine.sandbox import (
     Program,
     bubblewrap_argv,
+    bubblewrap_environment,
     find_executable,
     inside,
     plain_argv,
@@ -62,14 +63,21 @@ def test_a_program_is_found_by_path_and_by_name(root: Path) -> None:
 def test_bubblewrap_gets_no_capabilities_its_own_namespaces_and_nothing_writable_of_the_image(
     root: Path,
 ) -> None:
-    argv = bubblewrap_argv("bwrap", program(root, A="1"), status_fd=7, seccomp_fd=8)
+    argv = bubblewrap_argv("bwrap", program(root, A="1"), status_fd=7, environment_fd=9, seccomp_fd=8)
     text = " ".join(argv)
     assert "--unshare-all --new-session --as-pid-1 --cap-drop ALL --share-net" in text
     assert "--cap-drop ALL" in text
     assert f"--ro-bind {root} /" in text
     assert "--uid 1000 --gid 1000" in text
     assert "--bind /host/socket /run/iotedge" in text
-    assert "--clearenv --setenv A 1 -- /usr/bin/python3 -m x /opt/model" in text
+    assert "--clearenv --args 9 -- /usr/bin/python3 -m x /opt/model" in text
+
+
+def test_bubblewrap_reads_the_environment_where_nobody_else_can(root: Path) -> None:
+    one = program(root, A="1", KEY="a b")
+    assert bubblewrap_environment(one) == b"--setenv\0A\x001\0--setenv\0KEY\0a b\0"
+    argv = bubblewrap_argv("bwrap", one, status_fd=7, environment_fd=9)
+    assert "a b" not in argv
 
 
 def test_plainly_the_images_own_loader_runs_it_with_paths_of_the_host(root: Path) -> None:

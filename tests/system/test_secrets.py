@@ -1,0 +1,139 @@
+"""No secret of a site is anywhere but where it belongs: not in twins, logs, bundles or process lists."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skerry.contract.credentials import ConnectionString
+from skerry.hub.client import ServiceClient
+from tests.support.shell_image import write_shell_image
+from tests.system.bad_input.command import Running, skerry, until
+from tests.system.bad_input.site import Site, some_key
+
+pytestmark = pytest.mark.system
+
+DEVICE = "press-1"
+SCRIPT = 'trap "exit 0" TERM; echo "started with a key of ${#DB_PASSWORD}"; while :; do sleep 0.2; done'
+
+
+def manifest(password: str, login: str) -> dict[str, object]:
+    agent = {
+        "schemaVersion": "1.1",
+        "runtime": {
+            "type": "docker",
+            "settings": {
+                "registryCredentials": {
+                    "own": {"address": "registry.invalid", "username": "device", "password": login}
+                }
+            },
+        },
+        "systemModules": {},
+        "modules": {
+            "cnn": {
+                "type": "docker",
+                "status": "running",
+                "restartPolicy": "always",
+                "env": {"DB_PASSWORD": {"value": password}},
+                "settings": {"image": "shell:1", "createOptions": "{}"},
+            },
+            "absent": {
+                "type": "docker",
+                "status": "running",
+                "restartPolicy": "always",
+                "env": {"DB_PASSWORD": {"value": password}},
+                "settings": {"image": "registry.invalid/absent:1", "createOptions": "{}"},
+            },
+        },
+    }
+    hub = {"schemaVersion": "1.1", "routes": {}, "storeAndForwardConfiguration": {"timeToLiveSecs": 60}}
+    return {
+        "modulesContent": {
+            "$edgeAgent": {"properties.desired": agent},
+            "$edgeHub": {"properties.desired": hub},
+        }
+    }
+
+
+def test_secrets_stay_where_they_belong(tmp_path: Path) -> None:
+    site, password, login = Site(tmp_path), some_key(), some_key()
+    write_shell_image(tmp_path / "images", "shell:1", script=SCRIPT)
+    with site.serving() as hub:
+        device_string = site.create_device(DEVICE)
+        settings = site.provision(tmp_path / "edge", device_string, images_dir=tmp_path / "images")
+        content = manifest(password, login)
+        site.ask(lambda client: client.apply_configuration(DEVICE, content))
+        with site.running_edge(settings) as edge:
+            until(lambda: _runs(settings.data_dir), "the module did not run")
+            seen = dict(_texts(site, settings.data_dir))
+            seen |= dict(_process_list())
+            keys = site.ask(_keys)
+        texts = {**seen, "the hub's log": _log(hub), "the runtime's log": _log(edge)}
+    secrets = {
+        "the device's key": ConnectionString.parse(device_string).shared_access_key or "",
+        "the owner's key": site.owner_key,
+        "a module's environment": password,
+        "a registry's password": login,
+        **keys,
+    }
+    assert all(len(secret) > 16 for secret in secrets.values())
+    assert "a key of 44" in texts["the module's log"]
+    found = [(name, place) for name, key in secrets.items() for place, text in texts.items() if key in text]
+    assert found == []
+
+
+def _runs(data_dir: Path) -> bool:
+    listed = skerry("edge", "list", "--dir", data_dir, "--output", "json")
+    modules = json.loads(listed.out) if listed.code == 0 else []
+    states = {one["name"]: one["status"]["runtimeStatus"]["status"] for one in modules}
+    return states.get("cnn") == "running" and "absent" in states
+
+
+async def _keys(client: ServiceClient) -> dict[str, str]:
+    """Every key of every identity of the device, by what it is."""
+    found = {}
+    for identity in [await client.device(DEVICE), *await client.modules(DEVICE)]:
+        name = identity.get("moduleId", "device")
+        for which, key in (identity["authentication"].get("symmetricKey") or {}).items():
+            if key:
+                found[f"{which} of {name}"] = key
+    return found
+
+
+async def _reported(client: ServiceClient) -> list[tuple[str, str]]:
+    names = ("$edgeAgent", "$edgeHub", "cnn")
+    twins = [await client.twin(DEVICE, name) for name in names]
+    reported = [json.dumps(twin["properties"]["reported"]) for twin in twins]
+    return [(f"what {name} reports", text) for name, text in zip(names, reported, strict=True)]
+
+
+def _texts(site: Site, data_dir: Path) -> Iterator[tuple[str, str]]:
+    yield from site.ask(_reported)
+    yield "the module's log", skerry("edge", "logs", "cnn", "--dir", data_dir).out
+    for command in (["status"], ["check", "--output", "json"], ["why", "absent"], ["why", "cnn"]):
+        outcome = skerry("edge", *command, "--dir", data_dir)
+        yield f"skerry edge {' '.join(command)}", outcome.out + outcome.err
+    bundle = data_dir.parent / "bundle.zip"
+    skerry("edge", "support-bundle", "--dir", data_dir, "-o", bundle).succeeded()
+    with zipfile.ZipFile(io.BytesIO(bundle.read_bytes())) as archive:
+        for name in archive.namelist():
+            yield f"{name} in the support bundle", archive.read(name).decode(errors="replace")
+
+
+def _process_list() -> Iterator[tuple[str, str]]:
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                yield f"process {process.name}", (process / "cmdline").read_text(errors="replace")
+            except OSError:
+                continue  # it ended meanwhile
+
+
+def _log(process: Running) -> str:
+    process.stop()
+    return process.text
