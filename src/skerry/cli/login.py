@@ -53,7 +53,7 @@ def service_client(hub_dir: Path | None, hub_port: int, hub_ca: Path | None) -> 
     if hub_dir is not None:
         text = connection_string(hub_dir, "iothubowner")
         hub_ca = hub_ca or ca_file(hub_dir)
-    ca_pem = None if hub_ca is None else _text_of(hub_ca, "give the hub's ca/ca.pem")
+    ca_pem = None if hub_ca is None else text_of(hub_ca, "give the hub's ca/ca.pem")
     return ServiceClient(text, https_port=hub_port, ca_pem=ca_pem)
 
 
@@ -61,10 +61,11 @@ def secret_from(source: str) -> str:
     """A secret out of a file, or from standard input when ``source`` is ``-``."""
     if source == "-":
         return sys.stdin.readline().strip()
-    return _text_of(Path(source), "give a file, or - for standard input").strip()
+    return text_of(Path(source), "give a file, or - for standard input").strip()
 
 
-def _text_of(path: Path, hint: str) -> str:
+def text_of(path: Path, hint: str) -> str:
+    """The text of a file the user named; InvalidInput."""
     try:
         return path.read_text()
     except OSError as exc:

@@ -9,6 +9,7 @@ import click
 
 from skerry.cli import output
 from skerry.cli.model_package import bench, inspect, output_option, run, verify
+from skerry.cli.model_push import push
 from skerry.cli.model_trust import artifact, keygen, sbom, sign
 from skerry.edge.engine.docker_load import load_into_docker
 from skerry.model.benchmark import SECONDS
@@ -37,7 +38,7 @@ def model() -> None:
     """Build a trained Keras model into a package and an image."""
 
 
-for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact):
+for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push):
     model.add_command(command)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from skerry.errors import Damaged, NotFound
 from skerry.oci.digest import Digest, digest_of
 from skerry.oci.files import link_or_copy, whole_directory, whole_file
-from skerry.oci.image import REF_NAME, Image, Layer, canonical_json, index
+from skerry.oci.image import REF_NAME, Descriptor, Image, Layer, canonical_json, index
 from skerry.oci.layer import CHUNK_BYTES
 from skerry.oci.layer_stream import open_layer
+from skerry.oci.parts import DOCUMENTS
 from skerry.oci.reference import Reference, parse_reference
 from skerry.oci.validate import MANIFESTS, descriptor, document, manifest_descriptors
 from skerry.oci.validate import image as checked_image
@@ -86,6 +87,11 @@ def read_blob(directory: Path, digest: Digest) -> bytes:
     if digest_of(data) != digest:
         raise Damaged("a blob of the image layout is damaged", digest=digest, path=str(directory))
     return data
+
+
+def manifest_descriptor(directory: Path) -> Descriptor:
+    """What the layout's index points at: an image's manifest, an artifact's, or an index of several."""
+    return descriptor(_manifest_entry(directory), "manifest in index.json", DOCUMENTS)
 
 
 def _manifest_digest(directory: Path) -> Digest:

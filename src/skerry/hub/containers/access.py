@@ -44,11 +44,17 @@ class Grant:
     who: str
     everywhere: frozenset[str] = frozenset()
     repositories: Mapping[str, frozenset[str]] | None = None
+    # Whether the caller itself, whatever its token was asked for, may read everywhere.
+    reads_all: bool = False
 
     def may(self, action: str, repository: str) -> bool:
         """Whether it may do this there."""
         named = (self.repositories or {}).get(repository, frozenset())
         return action in self.everywhere or action in named
+
+    def may_mount(self, source: str) -> bool:
+        """Whether a blob of ``source`` may become another repository's."""
+        return self.reads_all or self.may(PULL, source)
 
     def require(self, action: str, repository: str) -> None:
         """NotAllowed."""
@@ -93,7 +99,9 @@ class Access:
             asked = ACTIONS if "*" in wanted else wanted.split(",")
             allowed = grant.everywhere.intersection(asked)
             access[repository] = [action for action in ACTIONS if action in allowed]
-        return self._signed({"who": grant.who, "expires": self._now() + TOKEN_LIFE_S, "access": access})
+        reads_all = grant.reads_all or PULL in grant.everywhere
+        about = {"who": grant.who, "expires": self._now() + TOKEN_LIFE_S, "reads_all": reads_all}
+        return self._signed({**about, "access": access})
 
     def grant(self, authorization: str | None) -> Grant:
         """What the sender of this header may do; NotAuthenticated."""
@@ -104,7 +112,7 @@ class Access:
         if not who.startswith("policy ") and not self._authority.may_stay(Identity.parse(who)):
             raise NotAuthenticated(f"{who} is no longer registered and enabled here", reason="disabled")
         access = {name: frozenset(actions) for name, actions in claims["access"].items()}
-        return Grant(who, repositories=access)
+        return Grant(who, repositories=access, reads_all=bool(claims["reads_all"]))
 
     def _caller(self, authorization: str) -> Caller:
         if authorization.startswith(SCHEME):

@@ -61,10 +61,12 @@ async def begin(request: Request) -> Response:
     """A new upload; with ``digest`` the whole blob at once; with ``mount`` a blob of another repository."""
     repository = repository_of(request, PUSH)
     containers, query = containers_of(request), request.query_params
-    if "mount" in query and "from" in query:
-        digest, source = checked_digest(query["mount"]), checked_repository(query["from"])
+    if "mount" in query:
+        digest = checked_digest(query["mount"])
+        source = query.get("from") or containers.catalog.holder(digest) or repository
+        checked_repository(source)
         # Who may not read there is served as if there was nothing: the client sends the blob itself.
-        if grant_of(request).may(PULL, source) and await containers.mount(repository, digest, source):
+        if grant_of(request).may_mount(source) and await containers.mount(repository, digest, source):
             return _created(repository, digest)
     upload = containers.uploads.begin()
     if "digest" not in query:

@@ -42,6 +42,12 @@ class Catalog:
         found = self._database.read_now(lambda c: c.execute(query, (repository, digest)).fetchone())
         return None if found is None else int(found[0])
 
+    def holder(self, digest: Digest) -> str | None:
+        """A repository that has this blob."""
+        query = "SELECT repository FROM links WHERE digest = ? LIMIT 1"
+        found = self._database.read_now(lambda c: c.execute(query, (digest,)).fetchone())
+        return None if found is None else str(found[0])
+
     async def link(self, repository: str, digest: Digest, size: int) -> None:
         """Let the repository have this blob."""
         row = (repository, digest, size, iso(self._clock.now()))

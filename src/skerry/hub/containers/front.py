@@ -88,7 +88,8 @@ async def render_error(request: Request, error: Exception) -> Response:
     """One of our errors as the specification writes them; who is unknown is told where to log in."""
     assert isinstance(error, SkerryError)
     status, body = refusal(error)
-    level = logging.ERROR if status >= 500 else logging.INFO
+    # A push asks for every blob before it sends it: what is not there is no news.
+    level = logging.ERROR if status >= 500 else logging.DEBUG if status in (401, 404) else logging.INFO
     log.log(level, "%s %r refused with %d: %s", request.method, request.url.path, status, error)
     headers = dict(VERSION)
     if isinstance(error, NotAuthenticated):
