@@ -11,6 +11,7 @@ import click
 
 from skerry.cli import output
 from skerry.cli.documents import parse_json
+from skerry.cli.enrollment_certificates import attestation, certificate_options
 from skerry.cli.login import hub_options, service_client
 from skerry.contract.provisioning import RegistrationId, derived_key
 from skerry.errors import InvalidInput
@@ -33,6 +34,7 @@ def enrollment() -> None:
 @enrollment.command()
 @click.argument("name")
 @group_option
+@certificate_options
 @click.option("--device-id", help="Its id at the hub, if that is not NAME.")
 @click.option("--edge-enabled", is_flag=True, help="Devices that run modules.")
 @click.option("--tags", help="JSON object: the tags of a new device.")
@@ -42,6 +44,9 @@ def enrollment() -> None:
 def create(
     name: str,
     group: bool,
+    certificate_path: Path | None,
+    secondary_certificate_path: Path | None,
+    ca_name: str | None,
     device_id: str | None,
     edge_enabled: bool,
     tags: str | None,
@@ -51,7 +56,7 @@ def create(
     hub_port: int,
     hub_ca: Path | None,
 ) -> None:
-    """Let the device with registration id NAME be provisioned, by fresh keys."""
+    """Let the device with registration id NAME be provisioned, by fresh keys or by certificate."""
     if group and device_id:
         raise InvalidInput("the devices of a group have ids of their own", hint="leave out --device-id")
     twin: Json = {} if tags is None else {"tags": parse_json(tags, "--tags")}
@@ -59,7 +64,7 @@ def create(
         twin["properties"] = {"desired": parse_json(desired, "--desired")}
     document = {
         "deviceId": device_id,
-        "attestation": {"type": "symmetricKey"},
+        "attestation": attestation(group, certificate_path, secondary_certificate_path, ca_name),
         "capabilities": {"iotEdge": edge_enabled},
         "initialTwin": twin,
         "reprovisionPolicy": REPROVISION[reprovision],

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from skerry.contract.credentials import key_bytes
+from skerry.contract.attestation import X509, attestation_json, parse_attestation
 from skerry.contract.member import Member
 from skerry.contract.names import DeviceId
 from skerry.contract.provisioning import RegistrationId
-from skerry.contract.resources import KEY_BYTES_MAX, KEY_BYTES_MIN
 from skerry.contract.twin import validate_patch
-from skerry.errors import InvalidInput, Unsupported
+from skerry.errors import Unsupported
 
 STATUSES = ("enabled", "disabled")
 # With one hub they come to the same; ``custom`` would be a program of the user's.
 ALLOCATION_POLICIES = ("hashed", "geoLatency", "static", "custom")
-ATTESTATIONS = ("symmetricKey", "x509", "tpm", "none")
 HUBS_MAX = 16
 
 Json = dict[str, Any]
@@ -33,15 +31,17 @@ class Reprovision:
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """A device that may be provisioned or, with ``group``, all that hold a key derived from the group's.
+    """A device that may be provisioned or, with ``group``, all that hold a key derived from the group's or a
+    certificate of its authority.
 
-    Keys are base64; an empty one is for the service to make, or to keep. ``device_id`` None: the
-    registration id. ``hubs`` are the only ones it may be assigned to; none: any.
+    Keys are base64; an empty one is for the service to make, or to keep; with ``x509`` they mean nothing.
+    ``device_id`` None: the registration id. ``hubs`` are the only ones it may be assigned to; none: any.
     """
 
     id: RegistrationId
     group: bool
     keys: tuple[str, str] = field(default=("", ""), repr=False)
+    x509: X509 | None = None
     device_id: DeviceId | None = None
     iot_edge: bool = False
     hubs: tuple[str, ...] = ()
@@ -73,10 +73,12 @@ def parse_enrollment(document: Any, url_id: str, *, group: bool) -> Enrollment:
     if given.given and given.value != url_id:
         given.refuse(f"the id in the URL, {url_id}")
     device = root["deviceId"]
+    keys, x509 = parse_attestation(root["attestation"], group=group)
     return Enrollment(
         id=RegistrationId(url_id),
         group=group,
-        keys=_keys(root["attestation"]),
+        keys=keys,
+        x509=x509,
         device_id=DeviceId(device.text()) if device.given and not group else None,
         iot_edge=_flag(root, "capabilities", "iotEdge", default=False),
         hubs=_hubs(root),
@@ -93,11 +95,13 @@ def parse_enrollment(document: Any, url_id: str, *, group: bool) -> Enrollment:
 
 
 def enrollment_json(enrollment: Enrollment, *, with_keys: bool) -> Json:
-    """The document of the service API; keys only for those who asked for them."""
+    """The document of the service API; keys only for those who asked for them, certificates never."""
     return {
         id_field(group=enrollment.group): str(enrollment.id),
         **({} if enrollment.group else {"deviceId": enrollment.device_id}),
-        "attestation": attestation_json(enrollment) if with_keys else {"type": "symmetricKey"},
+        "attestation": attestation_json(
+            enrollment.keys, enrollment.x509, whole=with_keys and enrollment.x509 is None
+        ),
         "capabilities": {"iotEdge": enrollment.iot_edge},
         "initialTwin": {"tags": enrollment.tags, "properties": {"desired": enrollment.desired}},
         "provisioningStatus": "enabled" if enrollment.enabled else "disabled",
@@ -112,38 +116,6 @@ def enrollment_json(enrollment: Enrollment, *, with_keys: bool) -> Json:
         "lastUpdatedDateTimeUtc": enrollment.updated,
         "etag": enrollment.etag,
     }
-
-
-def attestation_json(enrollment: Enrollment) -> Json:
-    """How a device proves itself, keys included."""
-    primary, secondary = enrollment.keys
-    return {"type": "symmetricKey", "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary}}
-
-
-def _keys(attestation: Member) -> tuple[str, str]:
-    kind = attestation["type"].one_of(ATTESTATIONS)
-    if kind != "symmetricKey":
-        raise Unsupported(
-            f"attestation by {kind} is not in this build",
-            hint="enrol it with a symmetricKey",
-            path=attestation["type"].path,
-        )
-    keys = attestation["symmetricKey"]
-    return (_key(keys["primaryKey"]), _key(keys["secondaryKey"])) if keys.given else ("", "")
-
-
-def _key(member: Member) -> str:
-    if not member.given or member.value == "":
-        return ""
-    expected = f"base64 of {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes"
-    hidden = Member(member.path, None)
-    if not isinstance(member.value, str):
-        hidden.refuse(expected)
-    try:
-        size = len(key_bytes(member.value))
-    except InvalidInput:
-        hidden.refuse(expected)
-    return member.value if KEY_BYTES_MIN <= size <= KEY_BYTES_MAX else hidden.refuse(expected)
 
 
 def _flag(root: Member, parent: str, name: str, *, default: bool) -> bool:

@@ -179,8 +179,8 @@ def _verbs(
         deployments=deployments,
         fleet=fleet(database, connections, registry, twins, methods, deployments, changes, journal, clock),
         telemetry=telemetry,
-        enrollments=Enrollments(database, settings.names, settings.host_name, journal, clock),
-        provisioning=Provisioning(database, registry, twins, settings.host_name, clock),
+        enrollments=Enrollments(database, settings.names, settings.host_name, authorities, journal, clock),
+        provisioning=Provisioning(database, registry, twins, authorities, settings.host_name, clock),
         certificates=authorities,
         uploads=Uploads(
             database, settings.data_dir / UPLOADS_FOLDER, journal, clock, settings.uploads_keep_bytes

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from skerry.contract.attestation import attestation_json
 from skerry.contract.enrollment import Enrollment, enrollment_json, parse_enrollment
 from skerry.contract.json_text import compact
 from skerry.errors import NotFound
@@ -41,9 +42,17 @@ def listed(
 
 
 def group_keys(connection: sqlite3.Connection) -> list[tuple[str, tuple[str, str]]]:
-    """Every group's id with its keys: all that is needed to find out whose a device is."""
-    sql = "SELECT id, primary_key, secondary_key FROM enrollments WHERE kind = 'group' ORDER BY id"
+    """Every group's id with its keys: all that is needed to find out whose a device with a key is."""
+    sql = (
+        "SELECT id, primary_key, secondary_key FROM enrollments"
+        " WHERE kind = 'group' AND primary_key <> '' ORDER BY id"
+    )
     return [(name, (primary, secondary)) for name, primary, secondary in connection.execute(sql)]
+
+
+def groups_by_certificate(connection: sqlite3.Connection) -> list[Enrollment]:
+    """The groups whose devices show a certificate."""
+    return [one for one in listed(connection, group=True) if one.x509 is not None]
 
 
 def count(connection: sqlite3.Connection, *, group: bool) -> int:
@@ -58,7 +67,7 @@ def save(connection: sqlite3.Connection, enrollment: Enrollment) -> None:
         (
             _kind(enrollment.group),
             str(enrollment.id),
-            compact(enrollment_json(enrollment, with_keys=False)),
+            compact(_document(enrollment)),
             *enrollment.keys,
             enrollment.created,
             enrollment.updated,
@@ -78,6 +87,14 @@ def delete(connection: sqlite3.Connection, enrollment: Enrollment) -> None:
         connection.execute(
             "DELETE FROM registrations WHERE id = ? AND enrollment_group = ''", (str(enrollment.id),)
         )
+
+
+def _document(enrollment: Enrollment) -> dict[str, Any]:
+    """With certificates, which are public, and without keys, which have columns of their own."""
+    document = enrollment_json(enrollment, with_keys=False)
+    if enrollment.x509 is None:
+        return document
+    return {**document, "attestation": attestation_json(("", ""), enrollment.x509, whole=True)}
 
 
 def _kind(group: bool) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skerry.clock import Clock, iso
-from skerry.contract.enrollment import Enrollment, attestation_json, enrollment_json, parse_enrollment
+from skerry.contract.attestation import X509, attestation_json
+from skerry.contract.enrollment import Enrollment, enrollment_json, parse_enrollment
 from skerry.contract.member import Member
 from skerry.contract.resources import error_code
 from skerry.errors import (
@@ -24,6 +25,8 @@ from skerry.errors import (
 )
 from skerry.hub import enrollment_rows as rows
 from skerry.hub import etags, registration_rows
+from skerry.hub.ca_certificates import CaCertificates
+from skerry.hub.enrollment_certificates import settled
 from skerry.hub.fresh import fresh_etag, fresh_key
 from skerry.hub.journal import Journal
 from skerry.store.database import Database
@@ -59,10 +62,12 @@ class Enrollments:
         database: Database,
         hub_names: Collection[str],
         host_name: str,
+        authorities: CaCertificates,
         journal: Journal,
         clock: Clock,
     ) -> None:
         self._database = database
+        self._authorities = authorities
         self._journal = journal
         self._hub_names = frozenset(name.lower() for name in hub_names)
         self._host_name = host_name
@@ -80,17 +85,13 @@ class Enrollments:
         def work(connection: sqlite3.Connection) -> Enrollment:
             if if_match is None:
                 _check_new(connection, wanted)
-                keys, created, kept, before = ("", ""), now, wanted.id, ""
+                keys, x509, created, kept, before = ("", ""), None, now, wanted.id, ""
             else:
                 old = rows.load(connection, name, group=group)
                 _check_etag(old, if_match)
-                keys, created, kept, before = old.keys, old.created, old.id, old.etag
-            primary, secondary = (
-                given or known or fresh_key() for given, known in zip(wanted.keys, keys, strict=True)
-            )
-            saved = replace(
-                wanted, id=kept, keys=(primary, secondary), created=created, updated=now, etag=fresh_etag()
-            )
+                keys, x509, created, kept, before = old.keys, old.x509, old.created, old.id, old.etag
+            proof = self._proof(wanted, keys, x509)
+            saved = replace(proof, id=kept, created=created, updated=now, etag=fresh_etag())
             rows.save(connection, saved)
             action = "enrollment.update" if before else "enrollment.create"
             self._journal.acted(connection, action, saved.id, before=before, after=saved.etag)
@@ -100,13 +101,23 @@ class Enrollments:
         log.info("%s %s", saved.name, "created" if if_match is None else "updated")
         return enrollment_json(saved, with_keys=True)
 
+    def _proof(self, wanted: Enrollment, keys: tuple[str, str], old: X509 | None) -> Enrollment:
+        """With what its devices prove themselves by: given, kept or made."""
+        if wanted.x509 is not None:
+            return replace(wanted, keys=("", ""), x509=settled(wanted.x509, old, self._authorities))
+        primary, secondary = (
+            given or before or fresh_key() for given, before in zip(wanted.keys, keys, strict=True)
+        )
+        return replace(wanted, keys=(primary, secondary))
+
     async def get(self, name: str, *, group: bool) -> Json:
         """One, without its keys but, for a device, with what became of it; raises NotFound."""
         return await self._database.read(lambda c: self._shown(c, rows.load(c, name, group=group)))
 
     async def attestation(self, name: str, *, group: bool) -> Json:
         """How it is proved, with the keys; raises NotFound."""
-        return attestation_json(await self._database.read(lambda c: rows.load(c, name, group=group)))
+        found = await self._database.read(lambda c: rows.load(c, name, group=group))
+        return attestation_json(found.keys, found.x509, whole=found.x509 is None)
 
     async def delete(self, name: str, if_match: str | None, *, group: bool) -> None:
         """Remove it, so that its devices cannot register again; at the hub they stay.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -20,15 +21,19 @@ from skerry.contract.resources import DeviceRecord, DeviceRequest, SymmetricKeys
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, NotAuthenticated, NotFound, TooLarge
 from skerry.hub import enrollment_rows, registration_rows
 from skerry.hub.actor import Actor, acting
+from skerry.hub.ca_certificates import CaCertificates
+from skerry.hub.enrollment_certificates import check_own, group_of
 from skerry.hub.registration_rows import Registration
 from skerry.hub.registry import Registry
 from skerry.hub.twins import Twins
+from skerry.service.certificate_chain import common_name, read_chain, thumbprints
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 T = TypeVar("T")
+Proof = SymmetricKeys | Thumbprints
 
 # What an operator looks at when a device does not come; the log has them all.
 REFUSALS_MAX = 100
@@ -42,11 +47,18 @@ class Provisioning:
     """Registers devices by the enrolments in ``database``; ``host_name`` is the hub they are assigned to."""
 
     def __init__(
-        self, database: Database, registry: Registry, twins: Twins, host_name: str, clock: Clock
+        self,
+        database: Database,
+        registry: Registry,
+        twins: Twins,
+        authorities: CaCertificates,
+        host_name: str,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._registry = registry
         self._twins = twins
+        self._authorities = authorities
         self._clock = clock
         self._locks = tuple(asyncio.Lock() for _ in range(LOCKS))
         self._refusals: deque[Json] = deque(maxlen=REFUSALS_MAX)
@@ -58,13 +70,16 @@ class Provisioning:
         """The last devices that were refused with the reason, newest first; forgotten by a restart."""
         return list(reversed(self._refusals))
 
-    async def authenticate(self, name: ProvisioningName, password: str | None, peer: str) -> Registrant:
-        """The device, once ``password`` is a token by a key of its enrolment.
+    async def authenticate(
+        self, name: ProvisioningName, password: str | None, certificates: Sequence[bytes], peer: str
+    ) -> Registrant:
+        """The device, once ``password`` is a token by a key of its enrolment, or without a password one of
+        ``certificates`` is its enrolment's.
 
         Raises NotAuthenticated: what it says is for the operator, never for who asked.
         """
         try:
-            return self._verified(name, password)
+            return self._verified(name, password, certificates)
         except NotAuthenticated as exc:
             log.warning("provisioning of %r from %s refused: %s", str(name.registration_id), peer, exc)
             self._refusals.append(
@@ -112,27 +127,66 @@ class Provisioning:
 
     # Who it is.
 
-    def _verified(self, name: ProvisioningName, password: str | None) -> Registrant:
+    def _verified(
+        self, name: ProvisioningName, password: str | None, certificates: Sequence[bytes]
+    ) -> Registrant:
         if name.id_scope != self.id_scope:
             raise NotAuthenticated(
                 f"id scope {name.id_scope} is not ours", hint=f"ours is {self.id_scope}", reason="scope"
             )
-        if not password:
-            raise NotAuthenticated("no password", hint="send a SAS token", reason="missing")
-        token = SasToken.parse(password)
-        enrollment, keys = self._proved(name, token)
+        proof: Proof
+        if password:
+            token = SasToken.parse(password)
+            enrollment, proof = self._by_token(name, token)
+            expiry = token.expiry
+        elif certificates:
+            enrollment, proof = self._by_certificate(name, certificates)
+            expiry = math.inf
+        else:
+            raise NotAuthenticated(
+                "neither password nor client certificate",
+                hint="send a SAS token, or connect with a certificate",
+                reason="missing",
+            )
         if not enrollment.enabled:
             raise NotAuthenticated(f"{enrollment.name} is disabled", hint="enable it", reason="disabled")
-        return Registrant(self, name, enrollment, keys, token.expiry)
+        return Registrant(self, name, enrollment, proof, expiry)
 
-    def _proved(self, name: ProvisioningName, token: SasToken) -> tuple[Enrollment, tuple[str, str]]:
+    def _by_certificate(
+        self, name: ProvisioningName, certificates: Sequence[bytes]
+    ) -> tuple[Enrollment, Thumbprints]:
+        """The enrolment that the certificate is of, with what proves the device at the hub from then on."""
+        chain, now = read_chain(certificates), self._clock.now()
+        registration = name.registration_id
+        if common_name(chain[0]).lower() != registration.lower():
+            raise NotAuthenticated(
+                f"the certificate is for {common_name(chain[0])[:128]!r}",
+                hint="its common name has to be the registration id",
+                reason="name",
+            )
+        own = self._read(lambda c: enrollment_rows.find(c, registration, group=False))
+        if own is not None:
+            if own.x509 is None:
+                raise NotAuthenticated(f"{own.name} is by a key, not a certificate", reason="method")
+            check_own(own, chain, self._authorities, now)
+            both = [str(info["sha256Thumbprint"]) if info else "" for info in own.x509.infos]
+            if any(both):
+                return own, Thumbprints(both[0], both[1])
+            return own, Thumbprints(thumbprints(chain[0])[1])
+        groups = self._read(enrollment_rows.groups_by_certificate)
+        # At the hub it is known by this certificate; with a new one it registers again.
+        return group_of(groups, chain, self._authorities, now), Thumbprints(thumbprints(chain[0])[1])
+
+    def _by_token(self, name: ProvisioningName, token: SasToken) -> tuple[Enrollment, SymmetricKeys]:
         """The enrolment whose key made the token, with the device's own keys; an individual one wins."""
         registration = name.registration_id
         now = self._clock.now().timestamp()
         own = self._read(lambda c: enrollment_rows.find(c, registration, group=False))
         if own is not None:
+            if own.x509 is not None:
+                raise NotAuthenticated(f"{own.name} is by a certificate, not a key", reason="method")
             verify_token(token, own.keys, [name.resource], now)
-            return own, own.keys
+            return own, SymmetricKeys(*own.keys)
         for group, group_keys in self._read(enrollment_rows.group_keys):
             primary, secondary = (derived_key(key, registration) for key in group_keys)
             try:
@@ -142,7 +196,7 @@ class Provisioning:
                     continue
                 raise
             found = self._read(partial(enrollment_rows.load, name=group, group=True))
-            return found, (primary, secondary)
+            return found, SymmetricKeys(primary, secondary)
         raise NotAuthenticated(
             "it is not enrolled: there is no individual enrollment for it, and no group's key made its token",
             hint="enrol it, or derive its key from a group's key and exactly this registration id",
@@ -166,7 +220,7 @@ class Provisioning:
         known = old is not None and old.status == "assigned" and old.device == device
         existing = self._find(device)
         if existing is not None and not (known and old is not None and old.group == fresh.group):
-            _check_free(enrollment, existing, who.keys)
+            _check_free(enrollment, existing, who.proof)
         first = existing is None or not known
         policy = enrollment.reprovision
         reset = not first and policy.update_assignment and not policy.keep_data
@@ -175,7 +229,7 @@ class Provisioning:
             # the device, which asks again.
             await self._registry.delete(Identity(device), None)
             existing = None
-        await self._put(device, enrollment, who.keys, existing)
+        await self._put(device, enrollment, who.proof, existing)
         if first or reset:
             await self._give_twin(device, enrollment)
         if first or old is None:
@@ -187,21 +241,21 @@ class Provisioning:
         return replace(fresh, device=str(device), status="assigned", substatus=substatus)
 
     async def _put(
-        self, device: DeviceId, enrollment: Enrollment, keys: tuple[str, str], existing: DeviceRecord | None
+        self, device: DeviceId, enrollment: Enrollment, proof: Proof, existing: DeviceRecord | None
     ) -> None:
-        """Create the device, or give it the enrolment's keys; whether it is enabled stays as it is."""
-        wanted = SymmetricKeys(*keys)
+        """Create the device, or give it the enrolment's proof; whether it is enabled stays as it is."""
         iot_edge = enrollment.iot_edge or (existing is not None and existing.iot_edge)
-        if existing is not None and (existing.keys, existing.iot_edge) == (wanted, iot_edge):
+        if existing is not None and (_proof(existing), existing.iot_edge) == (proof, iot_edge):
             return
+        keys = proof if isinstance(proof, SymmetricKeys) else None
         request = DeviceRequest(
             device_id=device,
             status=existing.status if existing else "enabled",
             status_reason=existing.status_reason if existing else None,
-            auth_type="sas",
-            primary_key=wanted.primary,
-            secondary_key=wanted.secondary,
-            thumbprints=Thumbprints(),
+            auth_type="sas" if keys else "selfSigned",
+            primary_key=keys.primary if keys else None,
+            secondary_key=keys.secondary if keys else None,
+            thumbprints=proof if isinstance(proof, Thumbprints) else Thumbprints(),
             iot_edge=iot_edge,
             device_scope=None,
             parent_scopes=existing.parent_scopes if existing else (),
@@ -228,12 +282,13 @@ class Provisioning:
 
 @dataclass(frozen=True, slots=True)
 class Registrant:
-    """A device that proved its enrolment; ``keys`` are its own, ``expiry`` its token's (unix seconds)."""
+    """A device that proved its enrolment; ``proof`` is its own at the hub, ``expiry`` its token's (unix
+    seconds)."""
 
     service: Provisioning
     name: ProvisioningName
     enrollment: Enrollment
-    keys: tuple[str, str] = field(repr=False)
+    proof: Proof = field(repr=False)
     expiry: float
 
     async def register(self) -> Json:
@@ -256,12 +311,19 @@ def _device_id(who: Registrant, enrollment: Enrollment, old: Registration | None
     return DeviceId(old.device if old and old.device else who.name.registration_id)
 
 
-def _check_free(enrollment: Enrollment, existing: DeviceRecord, keys: tuple[str, str]) -> None:
-    """A group's key, which sits in many devices, must not take over a device that is not the group's.
+def _proof(device: DeviceRecord) -> Proof | None:
+    """How a device proves itself at the hub; None when that is by an authority."""
+    if device.auth_type == "sas":
+        return device.keys
+    return device.thumbprints if device.auth_type == "selfSigned" else None
+
+
+def _check_free(enrollment: Enrollment, existing: DeviceRecord, proof: Proof) -> None:
+    """A group's key or authority, which sits in many devices, must not take over one that is not the group's.
 
     An individual enrolment names its device, so there it is meant.
     """
-    if enrollment.group and existing.keys != SymmetricKeys(*keys):
+    if enrollment.group and _proof(existing) != proof:
         raise AlreadyExists(
             f"device {existing.device_id} exists and is not of {enrollment.name}",
             hint="delete the device at the hub, or enrol it individually",

@@ -56,7 +56,9 @@ class Registrant(Protocol):
 class Provisioner(Protocol):
     """What stands behind the protocol."""
 
-    async def authenticate(self, name: ProvisioningName, password: str | None, peer: str) -> Registrant:
+    async def authenticate(
+        self, name: ProvisioningName, password: str | None, certificates: Sequence[bytes], peer: str
+    ) -> Registrant:
         """Raises NotAuthenticated, after it noted for the operator why."""
 
 
@@ -80,7 +82,9 @@ class ProvisioningHead:
         try:
             name = parse_username(packet.username or "", packet.client_id)
             password = None if packet.password is None else packet.password.decode(errors="replace")
-            registrant = await self._provisioner.authenticate(name, password, link.peer)
+            registrant = await self._provisioner.authenticate(
+                name, password, link.peer_certificates, link.peer
+            )
         except NotAuthenticated as exc:
             log.debug("refused %r from %s: %s", packet.client_id[:200], link.peer, exc)
             return ConnAck(False, NOT_AUTHORIZED)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.iot.device import X509, IoTHubDeviceClient
+from azure.iot.device import X509, IoTHubDeviceClient, ProvisioningDeviceClient
 from azure.iot.device.exceptions import CredentialError
 
 from skerry.clock import SystemClock
+from skerry.hub.client import ServiceClient
 from skerry.service.certificates import Authority, Issued, self_signed
 from tests.support.namespace import HUB_NAME
 from tests.support.stack import Hub
@@ -78,3 +80,43 @@ def test_another_certificate_is_a_credential_error(hub: Hub, tmp_path: Path) -> 
     with pytest.raises(CredentialError):
         client.connect()
     client.shutdown()
+
+
+def registered(hub: Hub, folder: Path, name: str, own: Issued, *, websockets: bool) -> Any:
+    """What Microsoft's provisioning client makes of it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "device.pem").write_text(own.cert_chain_pem)
+    (folder / "device.key.pem").write_text(own.key_pem)
+    client = ProvisioningDeviceClient.create_from_x509_certificate(
+        provisioning_host=HUB_NAME,
+        registration_id=name,
+        id_scope=hub.call(lambda service: service.provisioning())["idScope"],
+        x509=_new_x509(str(folder / "device.pem"), str(folder / "device.key.pem")),
+        websockets=websockets,
+        server_verification_cert=hub.ca_file.read_text(),
+    )
+    return client.register()
+
+
+@pytest.mark.parametrize("websockets", [False, True])
+def test_devices_find_their_hub_by_certificate(hub: Hub, tmp_path: Path, websockets: bool) -> None:
+    """Enrolled individually, and by a group of an intermediate authority."""
+    line = Authority.create("plant", CLOCK).issue_intermediate("line 1")
+    single, member = self_signed("cam-1", CLOCK), line.issue_client("press-7")
+    for name, source, pem, group in (
+        ("cam-1", "clientCertificates", single.cert_chain_pem, False),
+        ("line-1", "signingCertificates", line.certificate_pem, True),
+    ):
+        document = {"attestation": {"type": "x509", "x509": {source: {"primary": {"certificate": pem}}}}}
+        enrol = partial(ServiceClient.put_enrollment, name=name, document=document, group=group)
+        hub.call(enrol)
+    for name, own in (("cam-1", single), ("press-7", member)):
+        result = registered(hub, tmp_path / name, name, own, websockets=websockets)
+        assert (result.status, result.registration_state.device_id) == ("assigned", name)
+        assert result.registration_state.assigned_hub == HUB_NAME
+    works(hub, client_with(hub, tmp_path / "press-7", "press-7", member), "press-7")
+
+
+def test_a_device_that_is_not_enrolled_is_refused(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(CredentialError):
+        registered(hub, tmp_path / "d", "nobody", self_signed("nobody", CLOCK), websockets=False)

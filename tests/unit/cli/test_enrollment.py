@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from skerry.cli.main import skerry_command
+from skerry.clock import SystemClock
 from skerry.contract.provisioning import derived_key
 from skerry.errors import InvalidInput, NotAuthenticated, NotFound
+from skerry.service.certificates import Authority, self_signed
 from tests.unit.hub.provisioned import id_scope, provisioning, registered, token
 from tests.unit.hub.running import RunningHub, running_hub
 
@@ -81,3 +83,27 @@ async def test_mistakes_are_told(tmp_path: Path) -> None:
         ):
             assert isinstance((await skerry(hub, *words)).exception, InvalidInput), words
         assert isinstance((await skerry(hub, "show", "nobody")).exception, NotFound)
+
+
+async def test_devices_are_enrolled_by_certificate(tmp_path: Path) -> None:
+    clock = SystemClock()
+    line, own = Authority.create("line", clock), self_signed("cam-1", clock)
+    line.save(tmp_path / "line")
+    (tmp_path / "cam.pem").write_text(own.cert_chain_pem)
+    async with running_hub(tmp_path / "hub") as hub:
+        authority = str(tmp_path / "line" / "ca.pem")
+        made = await skerry(hub, "create", "line", "--group", "--certificate-path", authority)
+        assert made.exit_code == 0, made.output
+        made = await skerry(hub, "create", "cam-1", "--certificate-path", str(tmp_path / "cam.pem"))
+        assert made.exit_code == 0, made.output
+        for name, certificate in (("cam-1", own), ("press-7", line.issue_client("press-7"))):
+            async with provisioning(hub, name, certificate=certificate) as device:
+                assert (await device.register())[1]["status"] == "assigned"
+        await hub.service.put_certificate("line", line.certificate_pem, verified=True)
+        assert (await skerry(hub, "create", "all", "--group", "--ca-name", "line")).exit_code == 0
+        shown = json.loads((await skerry(hub, "show", "all", "--group")).output)["attestation"]
+        assert shown["x509"]["caReferences"]["primary"] == "line"
+        both = await skerry(hub, "create", "x", "--ca-name", "line", "--certificate-path", authority)
+        assert isinstance(both.exception, InvalidInput)
+        missing = await skerry(hub, "create", "x", "--certificate-path", str(tmp_path / "none"))
+        assert isinstance(missing.exception, NotFound)

@@ -91,7 +91,7 @@ def test_a_bad_key_is_refused_and_not_shown(key: object) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"attestation": {"type": "x509"}}, {"attestation": {"type": "tpm"}}, {"allocationPolicy": "custom"}],
+    [{"attestation": {"type": "tpm"}}, {"allocationPolicy": "custom"}],
 )
 def test_what_this_build_does_not_do_says_so(more: dict[str, Any]) -> None:
     with pytest.raises(Unsupported):

@@ -21,6 +21,8 @@ from skerry.contract.provisioning import (
 from skerry.mqtt.client import Client
 from skerry.mqtt.packets import Connect, Publish
 from skerry.protocol.connect import tls_trusting
+from skerry.service.certificates import Issued
+from skerry.service.tls import load_certificate
 from tests.unit.hub.running import RunningHub
 
 Json = dict[str, Any]
@@ -72,7 +74,12 @@ async def token(hub: RunningHub, name: str, key: str, *, lifetime_s: int = 600, 
 
 @asynccontextmanager
 async def provisioning(
-    hub: RunningHub, name: str, password: str, *, scope: str = ""
+    hub: RunningHub,
+    name: str,
+    password: str | None = None,
+    *,
+    scope: str = "",
+    certificate: Issued | None = None,
 ) -> AsyncIterator[ProvisioningClient]:
     """Connected and listening; raises NotAuthenticated when it is refused."""
     replies: asyncio.Queue[tuple[Reply, Json]] = asyncio.Queue()
@@ -81,8 +88,12 @@ async def provisioning(
         replies.put_nowait((parse_reply_topic(packet.topic), json.loads(packet.payload)))
 
     who = ProvisioningName(scope or await id_scope(hub), RegistrationId(name))
-    connect = Connect(name, username=who.render("skerry test"), password=password.encode())
+    connect = Connect(
+        name, username=who.render("skerry test"), password=password.encode() if password else None
+    )
     tls = tls_trusting(hub.ca_pem)
+    if certificate is not None:
+        load_certificate(tls, certificate.cert_chain_pem, certificate.key_pem)
     client = await Client.open(
         "localhost", hub.addresses.mqtt_port, tls, connect, on_publish, clock=hub.clock
     )

@@ -124,8 +124,8 @@ async def test_errors_have_the_shape_of_the_provisioning_service(hub: RunningHub
     with pytest.raises(InvalidInput) as caught:
         await hub.service.put_enrollment("one", {"attestation": {"type": "secret"}})
     assert caught.value.fields["path"] == "attestation.type"
-    with pytest.raises(Unsupported, match="x509"):
-        await hub.service.put_enrollment("one", {"attestation": {"type": "x509"}})
+    with pytest.raises(Unsupported, match="tpm"):
+        await hub.service.put_enrollment("one", {"attestation": {"type": "tpm"}})
 
 
 async def test_devices_can_be_assigned_to_this_hub_only(hub: RunningHub) -> None:

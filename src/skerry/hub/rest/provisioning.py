@@ -10,7 +10,7 @@ from skerry.contract.provisioning import RETRY_AFTER_S, assigning, provisioning_
 from skerry.hub.provisioning import Registrant
 from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.bodies import read_body
-from skerry.hub.rest.callers import verbs_of
+from skerry.hub.rest.callers import certificates_of, verbs_of
 from skerry.protocol.provisioning_head import check_registration
 
 
@@ -41,4 +41,6 @@ async def _device(request: Request) -> Registrant:
     version = request.query_params.get("api-version", "")
     name = provisioning_name(path["scope"], path["registration"], version)
     authorization = request.headers.get("authorization")
-    return await verbs_of(request).provisioning.authenticate(name, authorization, peer)
+    return await verbs_of(request).provisioning.authenticate(
+        name, authorization, certificates_of(request), peer
+    )
