@@ -116,6 +116,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     network = open_network(request.origin, progress)
     progress(f"converting {network.layers} layers with {network.parameters:,} parameters")
     converted = convert(network)
+    if network.precision != "float32":
+        progress(f"it was trained in {network.precision}; converted and compared in float32")
     if converted.dropped:
         progress(f"left out, as they only act in training: {', '.join(converted.dropped)}")
     outputs = output_specs(

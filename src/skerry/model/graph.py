@@ -14,6 +14,7 @@ from skerry.model.keras_file import F32, Json, WeightStore, read_saved
 from skerry.model.network import ForeignLayer, Network, Node, Operand, image_shape, network_of
 
 MODELS = ("Functional", "Sequential")
+MIXED = ("mixed_float16", "mixed_bfloat16")
 # Layers of keras.applications that are not in keras.layers, and are plain enough to be in our table.
 _OF_APPLICATIONS = ("CustomScaleLayer", "LayerScale", "StochasticDepth")
 
@@ -48,7 +49,7 @@ def read_network(
         )
     name, shape = flattener.inputs[0]
     config = saved.config.get("config", {})
-    return network_of(
+    network = network_of(
         flattener.nodes,
         name=str(config.get("name", path.stem)),
         input_name=name,
@@ -58,6 +59,7 @@ def read_network(
         keras_version=saved.keras_version,
         parameters=sum(array.size for arrays in flattener.used.values() for array in arrays),
     )
+    return replace(network, precision=max(flattener.precisions & set(MIXED), default="float32"))
 
 
 def _output_names(model: Mapping[str, Json], outputs: Sequence[str]) -> list[str]:
@@ -77,6 +79,7 @@ class _Flattener:
     nodes: list[Node] = field(default_factory=list)
     inputs: list[tuple[str, Sequence[Json]]] = field(default_factory=list)
     used: dict[str, tuple[F32, ...]] = field(default_factory=dict)
+    precisions: set[str] = field(default_factory=set)
 
     def inline(
         self, model: Mapping[str, Json], group: str, prefix: str, given: list[str] | None
@@ -89,7 +92,7 @@ class _Flattener:
                 hint="rebuild it with keras.Model(inputs, outputs)",
                 kind=kind,
             )
-        _refuse_precision(prefix or str(config.get("name", "model")), config)
+        self.precisions.add(_precision(prefix or str(config.get("name", "model")), config))
         groups = self._groups(config["layers"], group)
         scope = _Scope(self, groups, prefix, given)
         return scope.sequential(model) if kind == "Sequential" else scope.functional(config)
@@ -179,7 +182,7 @@ class _Scope:
             inner = f"{name}#{index}/" if index else f"{name}/"
             names = [value for value in operands if isinstance(value, str)]
             return self.flat.inline(layer, self.groups[str(config["name"])], inner, names)
-        _refuse_precision(name, config)
+        self.flat.precisions.add(_precision(name, config))
         unique = f"{name}#{index}" if index else name
         return [
             self.flat.add(Node(unique, kind, config, (), tuple(operands)), self.groups[str(config["name"])])
@@ -224,16 +227,18 @@ def _class(layer: Mapping[str, Json], name: str) -> str:
     return f"ops.{kind}" if bare and kind != "InputLayer" else kind
 
 
-def _refuse_precision(name: str, config: Mapping[str, Json]) -> None:
+def _precision(name: str, config: Mapping[str, Json]) -> str:
+    """What the layer computes in. Weights of mixed precision are float32, and so is what we make of it."""
     policy = config.get("dtype")
     if isinstance(policy, Mapping):
         policy = policy.get("config", {}).get("name")
-    if policy not in (None, "float32"):
+    if policy not in (None, "float32", *MIXED):
         raise Unsupported(
-            f"layer {name!r} computes in {policy}; only float32 is known",
+            f"layer {name!r} computes in {policy}; only float32 and mixed precision are known",
             hint="save a float32 copy: build the model under the float32 policy and set its weights",
             layer=name,
         )
+    return str(policy or "float32")
 
 
 def _history(references: Json) -> list[tuple[str, int, int]]:

@@ -62,9 +62,24 @@ def load(job: dict[str, Any], keras: Any) -> tuple[Callable[[Any], dict[str, Any
         options = {"safe_mode": False} if job["trust"] else {}
         model = _either(lambda k: k.models.load_model(path, compile=False, **options), keras)
     version = keras.__version__
+    if single_precision(model):
+        version += " in float32"
     if type(model).__module__.startswith("tf_keras"):
         version = _module("tf_keras").__version__
     return _by_name(model), list(model.input_shape), version
+
+
+def single_precision(model: Any) -> bool:
+    """Let a model of mixed precision compute in float32, in which its weights are; whether it was one."""
+    layers = list(model._flatten_layers()) if hasattr(model, "_flatten_layers") else []
+    mixed = [layer for layer in layers if str(_policy(layer)).startswith("mixed_")]
+    for layer in mixed:
+        layer.dtype_policy = "float32"
+    return bool(mixed)
+
+
+def _policy(layer: Any) -> Any:
+    return getattr(getattr(layer, "dtype_policy", None), "name", "")
 
 
 def _module(name: str) -> Any:

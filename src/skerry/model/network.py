@@ -56,6 +56,7 @@ class Network:
     ``output`` is the node whose numbers the labels name; ``others`` are the nodes of further outputs, and
     ``heads`` what all of them are called, in that order.
     ``onnx`` is the file itself where the model came as ONNX: then ``nodes`` only tells what its last does.
+    ``precision`` is what Keras computed in while it trained; we compute in float32.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Network:
     heads: tuple[str, ...]
     others: tuple[str, ...] = ()
     onnx: bytes | None = None
+    precision: str = "float32"
 
 
 def network_of(

@@ -12,7 +12,7 @@ from functools import reduce
 import numpy as np
 
 from skerry.model.keras_file import F32
-from skerry.model.layers.arithmetic import NORMALIZATION_EPSILON, statistics
+from skerry.model.layers.arithmetic import NORMALIZATION_EPSILON, dot_axes, statistics
 from skerry.model.layers.convolution import transposed_sides
 from skerry.model.layers.normalising import (
     UNIT_EPSILON,
@@ -266,6 +266,15 @@ def _unit_normalization(node: Node, inputs: Sequence[F32]) -> F32:
     return np.asarray(x / np.maximum(length, np.float32(UNIT_EPSILON)), np.float32)
 
 
+def _dot(node: Node, inputs: Sequence[F32]) -> F32:
+    first, second = dot_axes(node, inputs[0].ndim - 1, inputs[1].ndim - 1)
+    left, right = np.moveaxis(inputs[0], first, -1), np.moveaxis(inputs[1], second, -1)
+    if node.config.get("normalize"):
+        left, right = (x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-7) for x in (left, right))
+    made = np.stack([np.tensordot(a, b, (-1, -1)) for a, b in zip(left, right, strict=True)])
+    return np.asarray(made.reshape(len(made), -1) if made.ndim == 1 else made, np.float32)
+
+
 RULES: Mapping[str, Rule] = {
     "Conv2D": _conv2d,
     "DepthwiseConv2D": _depthwise_conv2d,
@@ -276,6 +285,7 @@ RULES: Mapping[str, Rule] = {
     "LayerNormalization": _layer_normalization,
     "GroupNormalization": _group_normalization,
     "UnitNormalization": _unit_normalization,
+    "Dot": _dot,
     "CustomScaleLayer": lambda node, xs: xs[0] + xs[1] * np.float32(node.config["scale"]),
     "LayerScale": lambda node, xs: xs[0] * weights(node, 1)[0],
     "Normalization": _normalization,

@@ -8,8 +8,9 @@ import numpy as np
 
 from skerry.model.keras_file import F32
 from skerry.model.layers.options import Pair, pair
-from skerry.model.layers.resampling import aspect_crop, nearest
+from skerry.model.layers.resampling import aspect_crop, aspect_pad, nearest
 from skerry.model.network import Node
+from skerry.package.resampling import resampled
 
 
 def up_sampling(node: Node, inputs: Sequence[F32]) -> F32:
@@ -24,6 +25,10 @@ def resizing(node: Node, inputs: Sequence[F32]) -> F32:
     if node.config.get("crop_to_aspect_ratio"):
         (top, left), (height, width) = aspect_crop((x.shape[1], x.shape[2]), size)
         x = x[:, top : top + height, left : left + width]
+    if node.config.get("pad_to_aspect_ratio"):
+        top, left = aspect_pad((x.shape[1], x.shape[2]), size)
+        ground = float(node.config.get("fill_value", 0.0))
+        x = np.pad(x, ((0, 0), (top, top), (left, left), (0, 0)), constant_values=ground)
     return _resized(node, x, size)
 
 
@@ -34,7 +39,10 @@ def centre_crop(node: Node, inputs: Sequence[F32]) -> F32:
 
 
 def _resized(node: Node, x: F32, size: Pair) -> F32:
-    if node.config.get("interpolation", "bilinear") == "nearest":
+    method, antialias = node.config.get("interpolation", "bilinear"), bool(node.config.get("antialias"))
+    if method != "nearest" and (method != "bilinear" or antialias):
+        return resampled(resampled(x, size[0], 1, method, antialias), size[1], 2, method, antialias)
+    if method == "nearest":
         return x[:, nearest(x.shape[1], size[0])][:, :, nearest(x.shape[2], size[1])]
     return _bilinear(_bilinear(x, size[0], 1), size[1], 2)
 

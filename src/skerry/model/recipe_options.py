@@ -7,17 +7,8 @@ from dataclasses import dataclass
 
 from skerry.errors import InvalidInput
 from skerry.model.network import Network
-from skerry.package.recipe import (
-    METHODS,
-    RESIZES,
-    CentreCrop,
-    Decode,
-    InputSpec,
-    OutputSpec,
-    Recipe,
-    Resize,
-    Scaling,
-)
+from skerry.package.framing import CentreCrop
+from skerry.package.recipe import METHODS, RESIZES, Decode, InputSpec, OutputSpec, Recipe, Resize, Scaling
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # keras.applications.imagenet_utils.preprocess_input, by mode; "caffe" also reverses the channels.

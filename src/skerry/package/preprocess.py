@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from skerry.errors import InvalidInput, TooLarge, Unsupported
-from skerry.package.recipe import CentreCrop, InputSpec, Recipe
+from skerry.package.framing import CentreCrop, Fit, Pad
+from skerry.package.recipe import InputSpec, Recipe
+from skerry.package.resampling import resampled
 
 # Industrial cameras end near 50 megapixels; a decoded RGB image of this size takes 192 MB.
 PIXELS_MAX = 64_000_000
@@ -97,9 +100,7 @@ def prepare_batch(images: Sequence[bytes], recipe: Recipe) -> NDArray[np.float32
 
 def prepare_image(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
     """Crop, resize, scale: the steps after decoding."""
-    box = crop_box(image.size, recipe.input, recipe.crop)
-    cropped = image if box == (0, 0, *image.size) else image.crop(box)
-    pixels = _resize(cropped, recipe)
+    pixels = _framed(image, recipe)
     if recipe.decode.colour == "BGR":
         pixels = pixels[:, :, ::-1]
     if recipe.scaling.is_identity:
@@ -122,10 +123,37 @@ def crop_box(size: tuple[int, int], spec: InputSpec, crop: CentreCrop | None) ->
     return left, upper, left + across, upper + down
 
 
-def _resize(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
-    """float32 [height, width, channels] in 0..255."""
-    spec, resize = recipe.input, recipe.resize
-    target = (spec.width, spec.height)
+def _framed(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
+    """Cropped or padded and resized: float32 [height, width, channels] in 0..255."""
+    target = (recipe.input.width, recipe.input.height)
+    match recipe.crop:
+        case Fit():
+            return _array(ImageOps.fit(image, target, _FILTERS[recipe.resize.method]))
+        case Pad(value):
+            return _padded(image, recipe, target, value)
+        case CentreCrop() | None:
+            box = crop_box(image.size, recipe.input, recipe.crop)
+            return _resize(image if box == (0, 0, *image.size) else image.crop(box), recipe, target)
+    assert_never(recipe.crop)
+
+
+def _padded(image: Image.Image, recipe: Recipe, target: tuple[int, int], value: int) -> NDArray[np.float32]:
+    if recipe.resize.library == "pillow":
+        ground = value if image.mode == "L" else (value,) * 3
+        return _array(ImageOps.pad(image, target, _FILTERS[recipe.resize.method], color=ground))
+    # tf.image.resize_with_pad, in its float32.
+    ratio = max(np.float32(side) / np.float32(to) for side, to in zip(image.size, target, strict=True))
+    width, height = (max(1, int(np.floor(np.float32(side) / ratio))) for side in image.size)
+    pixels = _resize(image, recipe, (width, height))
+    left, top = (target[0] - width) // 2, (target[1] - height) // 2
+    framed = np.full((target[1], target[0], pixels.shape[2]), value, np.float32)
+    framed[top : top + height, left : left + width] = pixels
+    return framed
+
+
+def _resize(image: Image.Image, recipe: Recipe, target: tuple[int, int]) -> NDArray[np.float32]:
+    """float32 [height, width, channels] in 0..255; ``target`` is (width, height)."""
+    resize = recipe.resize
     if resize.library == "pillow":
         resized = image if image.size == target else image.resize(target, _FILTERS[resize.method])
         return _array(resized)
@@ -133,9 +161,13 @@ def _resize(image: Image.Image, recipe: Recipe) -> NDArray[np.float32]:
     if image.size == target:
         return pixels
     if resize.method == "nearest":
-        return pixels[_nearest(image.height, spec.height)][:, _nearest(image.width, spec.width)]
-    rows = _blend(pixels, spec.height, axis=0)
-    return _blend(rows, spec.width, axis=1)
+        return pixels[_nearest(image.height, target[1])][:, _nearest(image.width, target[0])]
+    if resize.method != "bilinear" or resize.antialias:
+        kernel = "lanczos3" if resize.method == "lanczos" else resize.method
+        rows = resampled(pixels, target[1], 0, kernel, resize.antialias)
+        return resampled(rows, target[0], 1, kernel, resize.antialias)
+    rows = _blend(pixels, target[1], axis=0)
+    return _blend(rows, target[0], axis=1)
 
 
 def _array(image: Image.Image) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from skerry.errors import InvalidInput
 from skerry.package.document import Reader, canonical_json
+from skerry.package.framing import Crop, Fit, crop_json, read_crop
 
 COLOURS = ("RGB", "BGR", "L")
 METHODS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -17,10 +18,17 @@ KINDS = ("softmax", "sigmoid", "binary", "binary-logit", "logits", "regression")
 # One number, two labels.
 BINARY = ("binary", "binary-logit")
 # What each library's resize can do, as (method, antialias). Pillow's filters widen when they shrink
-# (antialias), its nearest cannot; "tensorflow" is tf.image.resize / keras.layers.Resizing without antialias.
+# (antialias), its nearest cannot; "tensorflow" is tf.image.resize / keras.layers.Resizing.
 RESIZES = {
     "pillow": {("nearest", False), ("bilinear", True), ("bicubic", True), ("lanczos", True)},
-    "tensorflow": {("nearest", False), ("bilinear", False)},
+    "tensorflow": {
+        ("nearest", False),
+        *(
+            (method, antialias)
+            for method in ("bilinear", "bicubic", "lanczos")
+            for antialias in (False, True)
+        ),
+    },
 }
 # No CNN input we know is larger; it bounds what one request may make us allocate (4096^2 x 4 x 4 B = 268 MB).
 INPUT_SIDE_MAX = 4096
@@ -69,19 +77,6 @@ class Decode:
         if self.colour not in COLOURS:
             raise InvalidInput(
                 f"decode.colour must be one of {', '.join(COLOURS)}", path="decode.colour", value=self.colour
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class CentreCrop:
-    """The largest centred box of the input's aspect ratio, shrunk to ``fraction`` (sides rounded down)."""
-
-    fraction: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.fraction <= 1.0:
-            raise InvalidInput(
-                "crop.fraction must be above 0 and at most 1", path="crop.fraction", value=self.fraction
             )
 
 
@@ -197,12 +192,19 @@ class Recipe:
     input: InputSpec
     output: OutputSpec
     decode: Decode = field(default_factory=Decode)
-    crop: CentreCrop | None = None
+    crop: Crop | None = None
     resize: Resize = field(default_factory=Resize)
     scaling: Scaling = field(default_factory=Scaling)
     others: tuple[OutputSpec, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.crop, Fit) and self.resize.library != "pillow":
+            raise InvalidInput(
+                "only pillow resizes a box cut to parts of a pixel",
+                hint='crop = 1.0, or resize = "pillow:…"',
+                path="crop.kind",
+                value="fit",
+            )
         names = [spec.name for spec in self.outputs]
         if len(set(names)) != len(names):
             raise InvalidInput("two outputs have one name", path="others", value=names)
@@ -257,7 +259,7 @@ class Recipe:
                 "dtype": self.input.dtype,
             },
             "decode": {"colour": self.decode.colour, "exifOrientation": self.decode.exif_orientation},
-            "crop": None if self.crop is None else {"kind": "centre", "fraction": self.crop.fraction},
+            "crop": crop_json(self.crop),
             "resize": {
                 "method": self.resize.method,
                 "antialias": self.resize.antialias,
@@ -287,7 +289,7 @@ class Recipe:
                 dtype=given.text("dtype", "float32"),
             ),
             decode=Decode(decode.choice("colour", COLOURS, "RGB"), decode.flag("exifOrientation", False)),
-            crop=_crop(root),
+            crop=read_crop(root),
             resize=_resize(root.child("resize")),
             scaling=_scaling(root),
             output=_output(root.child("output"), labels),
@@ -323,14 +325,6 @@ def _output(reader: Reader, labels: Sequence[Label] | None) -> OutputSpec:
         top_k=reader.whole("topK", 1, LABELS_MAX),
         threshold=0.0 if reader.get("threshold") is None else reader.number("threshold"),
     )
-
-
-def _crop(root: Reader) -> CentreCrop | None:
-    if root.get("crop") is None:
-        return None
-    crop = root.child("crop")
-    crop.choice("kind", ("centre",), "centre")
-    return CentreCrop(crop.number("fraction"))
 
 
 def _resize(reader: Reader) -> Resize:

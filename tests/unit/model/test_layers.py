@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from skerry.errors import InvalidInput, SkerryError, Unsupported
+from skerry.model import keras_runtime
 from skerry.model.convert import convert
 from skerry.model.graph import read_network
 from skerry.model.layers.table import DROPPED, EMIT
@@ -72,6 +73,15 @@ def test_further_outputs_are_there_by_name(zoo: Path) -> None:
     assert difference(OnnxSession(convert(graded).onnx).run_all(x)[0], grade) <= ONNX_DIFFERENCE
     with pytest.raises(InvalidInput, match=r"no output 'colour'.*kind, grade"):
         read_network(zoo / "two_heads.keras", head="colour")
+
+
+def test_mixed_precision_is_compared_with_keras_in_float32(zoo: Path) -> None:
+    path = zoo / "mixed_float16.keras"
+    assert read_network(path).precision == "mixed_float16"
+    with np.load(zoo / "mixed_float16.npz") as data:
+        answer = keras_runtime.predict(path, data["x"])
+        assert np.abs(answer.outputs - data["y"]).max() <= 1e-6
+    assert answer.version.endswith(" in float32")
 
 
 def test_training_layers_are_dropped_and_said_so(zoo: Path) -> None:

@@ -109,6 +109,27 @@ def structures(keras: Any) -> dict[str, Make]:
         small, large = named("Dense")(2, name="small"), named("Dense")(5, name="large")
         return keras.Model(x, {"kind": small(features), "grade": large(features)})
 
+    def mixed_float16() -> Any:
+        x, mixed = image(), {"dtype": "mixed_float16"}
+        y = named("BatchNormalization")(**mixed)(named("Conv2D")(6, 3, **mixed)(named("Rescaling")(0.5)(x)))
+        y = keras.Sequential([named("ReLU")(**mixed), named("GlobalAveragePooling2D")(**mixed)])(y)
+        return keras.Model(x, named("Dense")(4, activation="softmax", dtype="float32")(y))
+
+    def dots() -> Any:
+        x, layers = image(), keras.layers
+        grid = layers.Reshape((13, 30))(x)
+        other = layers.Reshape((30, 13))(layers.Flatten()(x))
+        a, b = (layers.Dense(5)(layers.Flatten()(x)) for _ in range(2))
+        parts = [
+            layers.Dot(axes=1)([a, b]),
+            layers.Dot(axes=1, normalize=True)([a, b]),
+            layers.Dot(axes=(2, 1))([grid, other]),
+            layers.Dot(axes=1)([grid, other[:, :13]]),
+            layers.Dot(axes=-1, normalize=True)([grid, grid]),
+            layers.Dot(axes=(2, 1))([grid, layers.Flatten()(other)[:, :30]]),
+        ]
+        return keras.Model(x, layers.Concatenate()([layers.Flatten()(part) for part in parts]))
+
     def three_outputs() -> Any:
         x = image()
         features = named("GlobalAveragePooling2D")()(named("Conv2D")(6, 3, activation="relu")(x))
@@ -150,7 +171,7 @@ def structures(keras: Any) -> dict[str, Make]:
         **{f"merge_{kind}": merging(kind) for kind in merges},
         **{make.__name__: make for make in (gate, joined, nested, model_at_the_end, twins, shared, sequential,
                                             unnamed_input, several_outputs, operations, two_heads, functions,
-                                            three_outputs, application_layers, adapted)},
+                                            three_outputs, mixed_float16, dots, application_layers, adapted)},
         "mobilenet_v2": lambda: keras.applications.MobileNetV2(
             weights=None, input_shape=(96, 96, 3), alpha=0.35, classes=7
         ),
@@ -183,7 +204,7 @@ def refused_structures(keras: Any) -> dict[str, Make]:
 
     def half() -> Any:
         x = keras.Input(SHAPE)
-        return keras.Model(x, keras.layers.Flatten()(keras.layers.Conv2D(2, 3, dtype="mixed_float16")(x)))
+        return keras.Model(x, keras.layers.Flatten()(keras.layers.Conv2D(2, 3, dtype="float16")(x)))
 
     def image_output() -> Any:
         x = keras.Input(SHAPE)
@@ -209,12 +230,25 @@ def refused_structures(keras: Any) -> dict[str, Make]:
     return {
         "images are": no_images,
         "2 inputs": two_inputs,
-        "mixed_float16": half,
+        "computes in float16": half,
         "not one number per class": image_output,
         "Lambda": code,
         "Scale": foreign,
         "open size": open_size,
     }
+
+
+def in_float32(keras: Any, model: Any) -> Any:
+    """The same layers and weights, made anew to compute in float32."""
+
+    def clone(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return in_float32(keras, layer)
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+
+    twin = keras.models.clone_model(model, clone_function=clone)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def row(keras: Any, specs: list[Spec]) -> Any:
@@ -229,6 +263,7 @@ def row(keras: Any, specs: list[Spec]) -> Any:
 
 def main(folder: Path, others: list[str]) -> None:
     import keras
+    import tensorflow as tf
 
     random = np.random.default_rng(7)
 
@@ -266,17 +301,22 @@ def main(folder: Path, others: list[str]) -> None:
     for name, make in structures(keras).items():
         model = make()
         save(name, model)
-        predict(name, model)
+        predict(name, in_float32(keras, model) if name == "mixed_float16" else model)
     for name, specs in REFUSED.items():
         save(f"refused {name}", row(keras, specs))
     for name, make in refused_structures(keras).items():
         save(f"refused {name}", make())
     resize = keras.ops.image.resize
     pixels = random.integers(0, 256, (1, 61, 83, 3)).astype(np.float32)
-    methods = ("nearest", "bilinear")
-    resized = {m: np.asarray(resize(pixels, (32, 40), interpolation=m))[0] for m in methods}
-    larger = {f"{m}_larger": np.asarray(resize(pixels, (96, 97), interpolation=m))[0] for m in methods}
-    np.savez(folder / "resize", pixels=pixels[0], **resized, **larger)
+    resized = {
+        f"{method} {antialias} {size}": resize(pixels, size, interpolation=method, antialias=antialias)
+        for method in ("nearest", "bilinear", "bicubic", "lanczos3")
+        for antialias in (False, True)
+        for size in ((32, 40), (96, 97), (7, 120))
+    }
+    padded = {f"pad {size}": tf.image.resize_with_pad(pixels, *size) for size in ((32, 40), (96, 97))}
+    made = {name: np.asarray(image)[0] for name, image in (resized | padded).items()}
+    np.savez(folder / "resize", pixels=pixels[0], **made)
     for path in others:
         predict(Path(path).stem, keras.saving.load_model(path))
 

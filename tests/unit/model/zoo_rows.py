@@ -47,6 +47,17 @@ LAYERS: dict[str, list[Spec]] = {
     "conv_wide_stride": [("Conv2D", {"filters": 4, "kernel_size": 1, "strides": 3, "padding": "same"})],
     "conv_dilated": [("Conv2D", {"filters": 4, "kernel_size": 3, "dilation_rate": 2, "padding": "same"})],
     "conv_groups": [("Conv2D", {"filters": 6, "kernel_size": 3, "groups": 3, "activation": "relu"})],
+    "resize_bicubic": [("Resizing", {"height": 7, "width": 17, "interpolation": "bicubic"})],
+    "resize_antialiased": [("Resizing", {"height": 5, "width": 6, "antialias": True})],
+    "resize_bicubic_antialiased": [
+        ("Resizing", {"height": 5, "width": 16, "interpolation": "bicubic", "antialias": True})
+    ],
+    "resize_lanczos": [("Resizing", {"height": 20, "width": 6, "interpolation": "lanczos3"})],
+    "resize_padded": [
+        ("Resizing", {"height": 8, "width": 8, "pad_to_aspect_ratio": True, "fill_value": 0.7})
+    ],
+    "resize_padded_wide": [("Resizing", {"height": 6, "width": 12, "pad_to_aspect_ratio": True})],
+    "upsampling_bicubic": [("UpSampling2D", {"interpolation": "bicubic"})],
     "depthwise": [("DepthwiseConv2D", {"kernel_size": 3})],
     "depthwise_many": [
         ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2, "strides": 2, "padding": "same"})
@@ -145,8 +156,6 @@ REFUSED: dict[str, list[Spec]] = {
     ],
     "EinsumDense": [("EinsumDense", {"equation": "abcd,de->abce", "output_shape": (13, 10, 4)})],
     "RandomCrop": [("RandomCrop", {"height": 8, "width": 8})],
-    "antialiased bilinear": [("Resizing", {"height": 8, "width": 8, "antialias": True})],
-    "bicubic": [("UpSampling2D", {"interpolation": "bicubic"})],
     "axis=1": [("BatchNormalization", {"axis": 1})],
     "sparsemax": [("Activation", {"activation": "sparsemax"})],
 }

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from skerry.errors import InvalidInput, TooLarge, Unsupported
+from skerry.package.framing import CentreCrop, Crop, Fit, Pad
 from skerry.package.preprocess import crop_box, decode, prepare, prepare_batch
-from skerry.package.recipe import CentreCrop, Decode, InputSpec, Resize, Scaling
+from skerry.package.recipe import Decode, InputSpec, Recipe, Resize, Scaling
 from tests.unit.package.builders import pixels, png, recipe
 
 FILTERS = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR,
@@ -88,6 +89,28 @@ def test_the_crop_lies_inside_and_in_the_middle(
 
 def test_the_crop_of_efficientnet_is_the_central_square() -> None:
     assert crop_box((451, 300), InputSpec("i", 224, 224, 3), CentreCrop(0.875)) == (95, 19, 357, 281)
+
+
+@pytest.mark.parametrize("size", [(30, 50), (50, 30), (8, 8), (9, 7)])
+def test_fit_and_pad_equal_pillows(size: tuple[int, int]) -> None:
+    array = pixels(*size)
+    image, method = Image.fromarray(array), Image.Resampling.BICUBIC
+    fitted, padded = ImageOps.fit(image, (9, 8), method), ImageOps.pad(image, (9, 8), method, (7, 7, 7))
+    resize = Resize.of("bicubic")
+    assert np.array_equal(prepare(png(array), recipe(8, 9, resize=resize, crop=Fit())), np.asarray(fitted))
+    assert np.array_equal(prepare(png(array), recipe(8, 9, resize=resize, crop=Pad(7))), np.asarray(padded))
+
+
+def test_a_box_in_parts_of_a_pixel_needs_pillow() -> None:
+    with pytest.raises(InvalidInput, match="only pillow"):
+        recipe(resize=Resize.of("bilinear", "tensorflow"), crop=Fit())
+    with pytest.raises(InvalidInput, match="from 0 to 255"):
+        Pad(256)
+
+
+@pytest.mark.parametrize("crop", [CentreCrop(0.875), Fit(), Pad(114), None])
+def test_every_crop_survives_its_document(crop: Crop | None) -> None:
+    assert Recipe.from_json(recipe(crop=crop).to_json()) == recipe(crop=crop)
 
 
 def test_a_batch_is_its_images() -> None:

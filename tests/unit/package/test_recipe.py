@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.errors import InvalidInput
-from skerry.package.recipe import CentreCrop, Decode, Label, Recipe, Resize, Scaling
+from skerry.package.framing import CentreCrop
+from skerry.package.recipe import Decode, Label, Recipe, Resize, Scaling
 from tests.unit.package.builders import recipe
 
 resizes = st.sampled_from(

@@ -13,6 +13,8 @@ from skerry.model.onnx_writer import OnnxWriter, Tensor
 
 # Keras' own floor under the standard deviation (keras.config.epsilon()).
 NORMALIZATION_EPSILON = 1e-7
+# The square of the length below which a vector has no direction (keras.ops.normalize).
+DOT_EPSILON = 1e-14
 
 
 def merging(kind: str, *, mean: bool = False) -> Callable[[OnnxWriter, Node, Sequence[Tensor]], Tensor]:
@@ -71,6 +73,52 @@ def statistics(node: Node) -> tuple[object, object]:
         return node.config["mean"], node.config["variance"]
     mean, variance, _ = weights(node, 3)
     return mean, variance
+
+
+def dot(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    """The product along one axis of each of two: of vectors one number, of matrices a matrix."""
+    left, right = inputs
+    if max(len(left.shape), len(right.shape)) > 2:
+        raise node.refuse(f"joining shapes {[left.shape, right.shape]}")
+    first, second = dot_axes(node, len(left.shape), len(right.shape))
+    if left.shape[first - 1] != right.shape[second - 1]:
+        raise node.refuse(f"joining shapes {[left.shape, right.shape]} along {(first, second)}")
+    names = [left.name, right.name]
+    if node.config.get("normalize"):
+        names = [_unit(out, name, axis) for name, axis in zip(names, (first, second), strict=True)]
+    # [n, rest, joined] times [n, joined, rest].
+    a = _with_rest(out, names[0], len(left.shape), first, joined_last=True)
+    b = _with_rest(out, names[1], len(right.shape), second, joined_last=False)
+    rest = tuple(
+        side
+        for shape, axis in ((left.shape, first), (right.shape, second))
+        for place, side in enumerate(shape, 1)
+        if place != axis
+    )
+    made = out.op("MatMul", [a, b])
+    shape = rest or (1,)
+    return Tensor(out.op("Reshape", [made, out.whole([-1, *shape], "shape")]), shape)
+
+
+def dot_axes(node: Node, left: int, right: int) -> tuple[int, int]:
+    """The axes of Keras' Dot, counted with the batch, for tensors of these ranks without it."""
+    axes = node.config["axes"]
+    first, second = (axes, axes) if isinstance(axes, int) else axes
+    return first % (left + 1), second % (right + 1)
+
+
+def _with_rest(out: OnnxWriter, name: str, rank: int, axis: int, *, joined_last: bool) -> str:
+    if rank == 1:
+        return out.op("Unsqueeze", [name, out.whole([1 if joined_last else 2], "axes")])
+    return name if (axis == 2) == joined_last else out.op("Transpose", [name], perm=[0, 2, 1])
+
+
+def _unit(out: OnnxWriter, name: str, axis: int) -> str:
+    """Of length 1 along the axis, as keras.ops.normalize."""
+    square = out.op("Mul", [name, name])
+    total = out.op("ReduceSum", [square, out.whole([axis], "axes")], keepdims=1)
+    floor = out.op("Max", [total, out.number(DOT_EPSILON, "floor")])
+    return out.op("Div", [name, out.op("Sqrt", [floor])])
 
 
 def custom_scale(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:

@@ -10,8 +10,7 @@ from skerry.errors import Unsupported
 from skerry.model.layers.options import Pair, only, pair
 from skerry.model.network import Node
 from skerry.model.onnx_writer import OnnxWriter, Tensor
-
-_EXACT = ("nearest", "bilinear")
+from skerry.package.resampling import KERNELS, weights
 
 
 def up_sampling(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
@@ -23,11 +22,13 @@ def up_sampling(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor
 
 def resizing(out: OnnxWriter, node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """As ``tf.image.resize`` does; with ``crop_to_aspect_ratio`` of the middle of the image only."""
-    only(node, data_format="channels_last", pad_to_aspect_ratio=False)
+    only(node, data_format="channels_last")
     size = (int(node.config["height"]), int(node.config["width"]))
     x = inputs[0]
     if node.config.get("crop_to_aspect_ratio"):
         x = cropped(out, x, *aspect_crop((x.shape[0], x.shape[1]), size))
+    if node.config.get("pad_to_aspect_ratio"):
+        x = _padded(out, node, x, aspect_pad((x.shape[0], x.shape[1]), size))
     return x if x.shape[:2] == size else resized(out, node, x, size)
 
 
@@ -55,17 +56,42 @@ def aspect_crop(image: Pair, size: Pair) -> tuple[Pair, Pair]:
     return (int(float(image[0] - height) / 2), int(float(image[1] - width) / 2)), (height, width)
 
 
+def aspect_pad(image: Pair, size: Pair) -> Pair:
+    """How much Keras pads at the top and at the left before it resizes, for the target's shape.
+
+    It pads as much at the bottom and at the right: an odd pixel is lost.
+    """
+    height = max(image[0], int(float(image[1] * size[0]) / size[1]))
+    width = max(image[1], int(float(image[0] * size[1]) / size[0]))
+    return int(float(height - image[0]) / 2), int(float(width - image[1]) / 2)
+
+
+def _padded(out: OnnxWriter, node: Node, x: Tensor, start: Pair) -> Tensor:
+    if start == (0, 0):
+        return x
+    amounts = out.whole([0, 0, *start, 0, 0, *start], "amounts")
+    value = out.number(float(node.config.get("fill_value", 0.0)), "ground")
+    height, width = x.shape[0] + 2 * start[0], x.shape[1] + 2 * start[1]
+    return Tensor(out.op("Pad", [x.name, amounts, value]), (height, width, x.channels))
+
+
 def resized(out: OnnxWriter, node: Node, x: Tensor, size: Pair) -> Tensor:
     """The image in another size, to the last digit as TensorFlow does it."""
     method = str(node.config.get("interpolation", "bilinear"))
-    if method not in _EXACT or node.config.get("antialias"):
-        what = f"antialiased {method}" if node.config.get("antialias") else method
+    antialias = bool(node.config.get("antialias"))
+    if method != "nearest" and method not in KERNELS:
         raise Unsupported(
-            f"layer {node.name!r} ({node.kind}) resizes {x.shape[:2]} to {size} by {what} inside the model",
+            f"layer {node.name!r} ({node.kind}) resizes {x.shape[:2]} to {size} by {method} inside the model",
             hint="save the model without it and resize in the recipe, e.g. --resize tensorflow:bilinear",
             layer=node.name,
             kind=node.kind,
         )
+    if method != "nearest" and (method != "bilinear" or antialias):
+        # Along each axis a matrix: no operator of ONNX rounds as TensorFlow's kernels do.
+        rows = out.constant(weights(x.shape[0], size[0], method, antialias), "rows")
+        columns = out.constant(weights(x.shape[1], size[1], method, antialias).T, "columns")
+        name = out.op("MatMul", [out.op("MatMul", [rows, x.name]), columns])
+        return Tensor(name, (*size, x.channels))
     if method == "nearest":
         name = x.name
         for axis, (old, new) in enumerate(zip(x.shape[:2], size, strict=True)):

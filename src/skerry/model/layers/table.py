@@ -72,6 +72,7 @@ EMIT: Mapping[str, Emit] = {
     "Maximum": arithmetic.merging("Max"),
     "Minimum": arithmetic.merging("Min"),
     "Average": arithmetic.merging("Add", mean=True),
+    "Dot": arithmetic.dot,
     "CustomScaleLayer": arithmetic.custom_scale,
     "LayerScale": arithmetic.layer_scale,
     "Concatenate": shaping.concatenate,
