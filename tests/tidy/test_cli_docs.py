@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 CLI_PAGE = (ROOT / "docs" / "cli.md").read_text()
 README = (ROOT / "README.md").read_text()
 # Options that every command of a kind has are described once, above the table.
-SHARED = {"--hub-dir", "--hub-port", "--hub-ca"}
+SHARED = {"--hub-dir", "--hub-port", "--hub-ca", "--profile"}
 CODES = {0, output.EXIT_FAILED, output.EXIT_USAGE, output.EXIT_INTERRUPTED, *output.EXIT_CODES.values()}
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from skerry.cli.profiles import Profiles
 from skerry.errors import InvalidInput
 from skerry.hub.certificates import ca_file
 from skerry.hub.client import ServiceClient
@@ -17,6 +18,8 @@ from skerry.hub.setup import connection_string
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Where the context of a command keeps which profile it was given.
+PROFILE = "skerry.profile"
 DEFAULT_HUB_DIR = Path("skerry-hub")
 CONNECTION_VARIABLE = "SKERRY_HUB_CONNECTION_STRING"
 
@@ -27,6 +30,13 @@ def hub_options(command: F) -> F:
     A connection string holds a key, so it is never taken from the command line.
     """
     for option in (
+        click.option(
+            "--profile",
+            envvar="SKERRY_PROFILE",
+            expose_value=False,
+            callback=_remember_profile,
+            help="Name of a hub kept by skerry profile add.",
+        ),
         click.option(
             "--hub-ca",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -45,9 +55,23 @@ def hub_options(command: F) -> F:
     return command
 
 
+def _remember_profile(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta[PROFILE] = value
+
+
 def service_client(hub_dir: Path | None, hub_port: int, hub_ca: Path | None) -> ServiceClient:
-    """A client with the rights of ``iothubowner`` or of the connection string in the environment."""
+    """A client of the profile named; else with the rights of ``iothubowner`` of a hub on this machine, of the
+    connection string in the environment, or of the profile in use.
+    """
+    context = click.get_current_context(silent=True)
+    named = None if context is None else context.meta.get(PROFILE)
+    if named is not None and hub_dir is not None:
+        raise InvalidInput("--profile and --hub-dir name two hubs", hint="give one of them")
     text = os.environ.get(CONNECTION_VARIABLE, "")
+    profiles = Profiles.of_user(os.environ)
+    if hub_dir is None and (named or not text) and (name := named or profiles.current):
+        profile = profiles.get(name)
+        return ServiceClient(profile.connection_string, https_port=profile.port, ca_pem=profile.ca_pem)
     if hub_dir is None and not text:
         hub_dir = DEFAULT_HUB_DIR
     if hub_dir is not None:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "certificate",
         "Upload and prove the authorities that devices' certificates come from.",
     ),
+    "completion": ("completion", "Print the script that lets a shell complete these commands."),
     "demo": ("demo.command", "Show the whole path: build, provision, deploy, predict, also offline."),
     "deploy": ("deploy", "Deploy modules and see them run."),
     "device": ("device", "Create, list and remove device identities."),
@@ -29,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "hub": ("hub", "Run a hub and read its events."),
     "method": ("method", "Invoke direct methods."),
     "model": ("model", "Build a trained Keras model into a package and an image."),
+    "profile": ("profile", "Name the hubs you work with."),
     "twin": ("twin", "Read and change twins."),
     "uploads": ("uploads", "List, fetch and delete the files that devices uploaded."),
 }

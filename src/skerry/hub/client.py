@@ -70,6 +70,11 @@ class ServiceClient:
     ) -> None:
         await self.close()
 
+    @property
+    def host_name(self) -> str:
+        """The hub's name, as in the connection string."""
+        return self._host
+
     async def close(self) -> None:
         """Give up the connections."""
         await self._http.aclose()
