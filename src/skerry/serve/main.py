@@ -130,9 +130,12 @@ async def serve(
         )
         if settings.edge:
             # Imported here: a module run without an edge device needs none of the messaging stack.
+            from skerry.protocol.claims import ClaimStore, read_claim_settings
             from skerry.protocol.workload import module_client_from_environment
             from skerry.serve.module_front import ModuleFront
 
+            shared = read_claim_settings(environ)
+            claims = None if shared is None else ClaimStore(shared, clock)
             client = module_client_from_environment(environ, clock)
             models = None
             if kept is not None:
@@ -142,7 +145,9 @@ async def serve(
                 updates = start_updates(settings, scorer, *kept, clock=clock)
                 stack.push_async_callback(updates.close)
                 models = ModelTwin(updates)
-            front = ModuleFront(client, scorer, activated, measures, clock=clock, models=models)
+            front = ModuleFront(
+                client, scorer, activated, measures, clock=clock, models=models, claims=claims
+            )
             await front.start()
             stack.push_async_callback(front.close)
         await stopping.wait()

@@ -12,6 +12,7 @@ from skerry.contract.message import Message
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.twin import merge
 from skerry.errors import SkerryError, Throttled, Unavailable
+from skerry.protocol.claims import ClaimStore, is_claim, redeemed
 from skerry.protocol.client import DeviceClient
 from skerry.serve.activation import Activated
 from skerry.serve.answer import Scored, Settings
@@ -64,6 +65,7 @@ class ModuleFront:
         clock: Clock,
         drain_s: float = DRAIN_S,
         models: ModelTwin | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self.answered = 0
         self.failed = 0
@@ -74,6 +76,7 @@ class ModuleFront:
         self._clock = clock
         self._drain_s = drain_s
         self._models = models
+        self._claims = claims
         self._desired: dict[str, Json] = {}
         self._version = 0
         self._settings = self._defaults()
@@ -187,7 +190,12 @@ class ModuleFront:
 
     async def _answer(self, message: Message) -> Outgoing:
         try:
-            results = await self._scored(images_of_message(message), patient=True)
+            whole = message
+            if is_claim(message):
+                whole = await asyncio.get_running_loop().run_in_executor(
+                    None, redeemed, message, self._claims
+                )
+            results = await self._scored(images_of_message(whole), patient=True)
         except SkerryError as exc:
             self.failed += 1
             log.info("an input could not be scored: %s", exc)

@@ -16,7 +16,8 @@ import uvloop
 from skerry.clock import Clock, SystemClock, iso
 from skerry.contract.message import MESSAGE_BYTES_MAX, Message
 from skerry.contract.method import MethodRequest, MethodResponse
-from skerry.errors import InvalidInput, SkerryError, Unavailable
+from skerry.errors import InvalidInput, SkerryError, StorageFull, Unavailable
+from skerry.protocol.claims import BODY_BYTES_MAX, ClaimStore, claim_message, read_claim_settings
 from skerry.protocol.client import DeviceClient
 from skerry.protocol.workload import module_client_from_environment
 from skerry.service.lifecycle import run_until_signal
@@ -43,6 +44,9 @@ KEEP_EVERY_S = 1.0
 # Room for the properties of a message.
 FRAME_BYTES_MAX = MESSAGE_BYTES_MAX - 4096
 
+# A full disk is emptied by somebody else, or by the time to live of what fills it.
+CLAIM_RETRY_S = 5.0
+
 EXIT_SETTINGS = 78
 
 
@@ -61,11 +65,13 @@ class Camera:
         controls: Controls | None = None,
         progress: Progress | None = None,
         report_every_s: float = REPORT_EVERY_S,
+        claims: ClaimStore | None = None,
     ) -> None:
         self.controls = controls or Controls()
         self._defaults = self.controls
         self._client = client
-        self._frames = [(frame, _body(frame)) for frame in frames]
+        self._frames = [(frame, _body(frame, claims)) for frame in frames]
+        self._claims = claims
         self._clock = clock
         self._progress = progress or Progress()
         self._report_every_s = report_every_s
@@ -125,6 +131,7 @@ class Camera:
             "target": self.controls.count,
             "enabled": self.controls.enabled,
             "frames": len(self._frames),
+            **({} if self._claims is None else {"claimsEvicted": self._claims.evicted}),
         }
 
     def _send_more(self, payload: Json) -> MethodResponse:
@@ -146,7 +153,9 @@ class Camera:
                 continue
             await self._window.acquire()
             number = self._progress.take()
-            task = asyncio.create_task(self._send(number))
+            # Here and not in the task: a large picture's way to the disk must not let the next overtake it.
+            message = await self._outgoing(number)
+            task = asyncio.create_task(self._send(number, message))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
             # After a stall go on at the rate asked for, without a burst to catch up.
@@ -168,9 +177,15 @@ class Camera:
             for wait in waits:
                 wait.cancel()
 
-    async def _send(self, number: int) -> None:
+    async def _outgoing(self, number: int) -> Message:
+        message = self._message(number)
+        if self._claims is not None and len(message.body) > FRAME_BYTES_MAX:
+            return await self._claimed(message, self._claims)
+        return message
+
+    async def _send(self, number: int, message: Message) -> None:
         try:
-            await self._client.send(self._message(number), OUTPUT)
+            await self._client.send(message, OUTPUT)
         except Unavailable:
             log.debug("message %d is not acknowledged: the camera stopped", number)
         else:
@@ -189,6 +204,16 @@ class Camera:
             "creationTime": iso(self._clock.now()),
         }
         return Message(body, properties, system)
+
+    async def _claimed(self, message: Message, claims: ClaimStore) -> Message:
+        """A reference to the message's body, kept until there is room for it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return claim_message(message, await loop.run_in_executor(None, claims.put, message.body))
+            except (StorageFull, Unavailable) as exc:
+                log.warning("%s", exc)
+                await self._clock.sleep(CLAIM_RETRY_S)
 
     async def _keep_progress(self) -> None:
         loop = asyncio.get_running_loop()
@@ -215,12 +240,12 @@ class Camera:
             await self._clock.sleep(self._report_every_s)
 
 
-def _body(frame: Frame) -> bytes:
+def _body(frame: Frame, claims: ClaimStore | None) -> bytes:
     body = frame.read()
-    if len(body) > FRAME_BYTES_MAX:
+    if len(body) > (FRAME_BYTES_MAX if claims is None else BODY_BYTES_MAX):
         raise InvalidInput(
             f"{frame.name} has {len(body)} bytes, a message holds {FRAME_BYTES_MAX}",
-            hint="make the picture smaller",
+            hint="make the picture smaller, or share a folder with the receiver: SKERRY_CLAIMS_DIR",
             frame=frame.name,
         )
     return body
@@ -245,7 +270,10 @@ async def play(environ: Mapping[str, str], stopping: asyncio.Event, *, clock: Cl
     state = environ.get("SKERRY_STATE_DIR")
     progress = Progress(Path(state, "acknowledged") if state else None)
     client = module_client_from_environment(environ, clock)
-    camera = Camera(client, frames, clock=clock, controls=controls_of(environ), progress=progress)
+    shared = read_claim_settings(environ)
+    claims = None if shared is None else ClaimStore(shared, clock)
+    controls = controls_of(environ)
+    camera = Camera(client, frames, clock=clock, controls=controls, progress=progress, claims=claims)
     await camera.start()
     log.info("playing %d pictures", len(frames))
     try:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from skerry.clock import SystemClock
-from skerry.contract.message import Message
+from skerry.contract.message import MESSAGE_BYTES_MAX, Message
 from skerry.contract.method import MethodRequest
 from skerry.errors import Unavailable
+from skerry.protocol.claims import ClaimSettings, ClaimStore, claim_message
 from skerry.protocol.client import DeviceClient
 from skerry.serve.activation import Activated, as_built, score_golden
 from skerry.serve.measures import Measures
@@ -36,11 +37,13 @@ class Running:
     front: ModuleFront
 
 
-def new_front(scorer: Scorer, client: DeviceClient) -> ModuleFront:
+def new_front(scorer: Scorer, client: DeviceClient, claims: ClaimStore | None = None) -> ModuleFront:
     package = scorer.package
     golden = score_golden(package, scorer.predictor, 8, package.chosen.tolerance)
     activated = Activated(package, scorer.predictor, golden, as_built(package))
-    return ModuleFront(client, scorer, activated, Measures(), clock=SystemClock(), drain_s=DRAIN_S)
+    return ModuleFront(
+        client, scorer, activated, Measures(), clock=SystemClock(), drain_s=DRAIN_S, claims=claims
+    )
 
 
 @asynccontextmanager
@@ -49,7 +52,8 @@ async def module(tmp_path: Path, *, admitted_max: int = 64, **desired: Any) -> A
     hub.desired = desired
     async with running_hub(hub) as running:
         scorer = make_scorer(tmp_path / "model", admitted_max=admitted_max)
-        front = new_front(scorer, running.make_client())
+        claims = ClaimStore(ClaimSettings(tmp_path / "claims"), SystemClock())
+        front = new_front(scorer, running.make_client(), claims)
         await front.start()
         await hub.listener()
         try:
@@ -109,6 +113,21 @@ async def test_an_input_that_cannot_be_scored_is_answered_with_the_reason(
         assert answers[0].properties == {"frame": "bad", "AzureMLResponse": "Error"}
         assert json.loads(answers[0].body)["message"]
         assert json.loads(answers[1].body)["label"] == "red"
+
+
+async def test_a_reference_is_answered_like_the_image_it_stands_for(tmp_path: Path) -> None:
+    camera = ClaimStore(ClaimSettings(tmp_path / "claims"), SystemClock())
+    image = picture(BLUE, (1500, 1500), "BMP")
+    large = Message(image, {"frame": "large"}, {"messageId": "m1", "contentType": "image/bmp"})
+    assert len(image) > MESSAGE_BYTES_MAX
+    async with module(tmp_path) as running:
+        lost = Message(b'{"claim": {}}', {"skerry-claim": "sha256:" + "0" * 64})
+        found, missing = await ask(running, claim_message(large, camera.put(image)), lost)
+        document = json.loads(found.body)
+        assert document["label"] == "blue"
+        assert found.properties["skerry-claim"] == document["input"]
+        assert missing.properties["AzureMLResponse"] == "Error"
+        assert "time to live" in json.loads(missing.body)["message"]
 
 
 async def test_many_inputs_are_answered_in_their_order(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from skerry.clock import SystemClock
 from skerry.contract.method import MethodRequest
 from skerry.errors import InvalidInput
+from skerry.protocol.claims import ClaimSettings, ClaimStore, is_claim, redeemed
 from skerry.sim.camera import EXIT_SETTINGS, FRAME_BYTES_MAX, WINDOW, Camera, controls_of, main
 from skerry.sim.controls import Controls
 from skerry.sim.progress import Progress
@@ -44,6 +45,7 @@ async def camera(
     *,
     hub: MemoryHub | None = None,
     state: Path | None = None,
+    claims: ClaimStore | None = None,
 ) -> AsyncIterator[Playing]:
     for name in ("cat/1.png", "dog/2.jpg", "loose.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,7 @@ async def camera(
             controls=controls,
             progress=Progress(state),
             report_every_s=0.02,
+            claims=claims,
         )
         await playing.start()
         try:
@@ -74,6 +77,21 @@ async def test_pictures_go_round_numbered_with_type_name_and_class(tmp_path: Pat
         assert third.properties == {"frame": "loose.png", "sequence": "3"}
         assert (second.system["contentType"], second.system["outputName"]) == ("image/jpeg", "image")
         assert second.system["messageId"] == "edge1/cnn/2"
+
+
+async def test_a_picture_too_large_for_a_message_goes_by_reference(tmp_path: Path) -> None:
+    large = bytes(FRAME_BYTES_MAX + 1)
+    (tmp_path / "film" / "bear").mkdir(parents=True)
+    (tmp_path / "film" / "bear" / "1.jpg").write_bytes(large)
+    claims = ClaimStore(ClaimSettings(tmp_path / "claims"), SystemClock())
+    async with camera(tmp_path / "film", Controls(FAST, count=2), claims=claims) as playing:
+        await playing.until_acknowledged(2)
+        reference, whole = playing.hub.messages
+        assert (is_claim(reference), is_claim(whole)) == (True, False)
+        found = redeemed(reference, claims)
+        assert (found.body, found.system["contentType"]) == (large, "image/jpeg")
+        assert found.properties["frame"] == "bear/1.jpg"
+        assert playing.camera.status()["claimsEvicted"] == 0
 
 
 async def test_it_stops_at_the_count_and_sends_the_rest_when_the_twin_raises_it(tmp_path: Path) -> None:
@@ -119,10 +137,9 @@ async def test_no_more_than_the_window_is_under_way(tmp_path: Path) -> None:
 
 
 async def test_the_rate_holds(tmp_path: Path) -> None:
+    clock = SystemClock()
+    begun = clock.monotonic()
     async with camera(tmp_path, Controls(frames_per_second=50, count=10)) as playing:
-        clock = SystemClock()
-        await playing.until_acknowledged(1)
-        begun = clock.monotonic()
         await playing.until_acknowledged(10)
         assert clock.monotonic() - begun >= 0.15
 

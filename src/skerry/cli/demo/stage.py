@@ -54,6 +54,11 @@ class Place:
         return self.root / "logs"
 
     @property
+    def claims(self) -> Path:
+        """What is too large for a message, between the modules."""
+        return self.root / "claims"
+
+    @property
     def manifest(self) -> Path:
         return self.root / "deployment.json"
 

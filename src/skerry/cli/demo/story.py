@@ -29,6 +29,7 @@ from skerry.model.build import BuildReport, BuildRequest, build
 from skerry.model.image import ModuleImage, build_module_image
 from skerry.package.manifest import Package
 from skerry.sim.image import build_camera_image
+from skerry.sim.scenarios.frames import add_large_frame
 from skerry.sim.scenarios.scenario import Scenario
 from skerry.sim.score import Delivery, accuracy, agreement, confusion, deliveries, latencies
 
@@ -55,6 +56,7 @@ class Story:
     stage: Stage = field(init=False)
     scenario: Scenario = field(init=False)
     report: BuildReport = field(init=False)
+    large_frame: str = ""
     watch: Watch = field(init=False)
     labels: set[str] = field(default_factory=set)
     checks: list[Check] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Story:
         _headline(1, f"a trained Keras CNN: scenario {self.scenario_name}")
         prepare = importlib.import_module(f"skerry.sim.scenarios.{self.scenario_name}").prepare
         self.scenario = prepare(self.place.root / "scenario", self.cache, _step)
+        self.large_frame = add_large_frame(self.scenario.frames_dir)
         size = self.scenario.model_path.stat().st_size
         _step(f"{self.scenario.model_path.name}: {size / 1e6:.1f} MB, read as data, Keras is not run")
 
@@ -162,7 +165,10 @@ class Story:
 
     async def _deploy(self, client: ServiceClient) -> None:
         _headline(4, f"deploy camera → CNN → hub on the {self.engine_label} engine")
-        manifest = deployment(CAMERA_IMAGE, CNN_IMAGE)
+        manifest = deployment(CAMERA_IMAGE, CNN_IMAGE, self.place.claims)
+        self.place.claims.mkdir(exist_ok=True)
+        # In containers the modules are another user; the folder around it is its owner's alone.
+        self.place.claims.chmod(0o1777)
         self.place.manifest.write_text(json.dumps(manifest, indent=2))
         started = self.clock.monotonic()
         await client.apply_configuration(DEVICE, manifest)
@@ -198,6 +204,11 @@ class Story:
         same = agreement({seen.frame: seen.label for seen in self.watch.arrivals}, expected)
         self._check(
             "device agrees with the reference", f"{same.right} of {same.total} frames", same.share == 1
+        )
+        large = (self.scenario.frames_dir / self.large_frame).stat().st_size
+        by_reference = sum(seen.frame == self.large_frame for seen in self.watch.arrivals)
+        self._check(
+            "a frame over 256 KB went by reference", f"{large / 1000:.0f} KB, predicted", by_reference > 0
         )
         right = accuracy((self._truth(seen), seen.label) for seen in self.watch.arrivals)
         if right.total:

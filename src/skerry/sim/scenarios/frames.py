@@ -14,6 +14,8 @@ from PIL import Image
 SIDE_MIN, SIDE_MAX = 224, 320
 FRAME_BYTES_MAX = 60_000
 JPEG_QUALITY = 90
+# Some 0.7 MB as PNG: three messages' worth.
+LARGE_SIDE, NOISE = 640, 0.03
 # How much of the photo's shorter side a frame shows: enough to leave the subject recognisable.
 ZOOM_MIN, ZOOM_MAX = 0.72, 1.0
 
@@ -39,6 +41,21 @@ def write_frames(photos: Sequence[Path], folder: Path, count: int, seed: int = 1
         (folder / name).write_bytes(data)
         source[name] = stem
     return source
+
+
+def add_large_frame(folder: Path) -> str:
+    """Write the film's first frame once more, enlarged beyond what a message holds; its name.
+
+    It comes first in the film. Detail is added as a better camera's noise would: seeded.
+    """
+    first = min(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    with Image.open(first) as image:
+        large = image.convert("RGB").resize((LARGE_SIDE, LARGE_SIDE), Image.Resampling.BICUBIC)
+    noise = Image.frombytes("RGB", large.size, Random(1).randbytes(3 * LARGE_SIDE * LARGE_SIDE))
+    # "-" sorts before "."; PNG keeps the noise, so the file stays large.
+    name = first.with_name(f"{first.stem}-large.png")
+    Image.blend(large, noise, NOISE).save(name, "PNG")
+    return name.relative_to(folder).as_posix()
 
 
 def _rgb(photo: Path) -> Image.Image:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from skerry.sim.scenarios.frames import FRAME_BYTES_MAX, SIDE_MAX, SIDE_MIN, write_frames
+from skerry.contract.message import MESSAGE_BYTES_MAX
+from skerry.sim.scenarios.frames import FRAME_BYTES_MAX, SIDE_MAX, SIDE_MIN, add_large_frame, write_frames
 from tests.unit.package.builders import pixels, png
 
 
@@ -43,3 +44,18 @@ def test_frames_are_different_bounded_and_named_after_their_photo(photos: list[P
             assert SIDE_MIN <= image.width <= SIDE_MAX
         assert len(data) <= FRAME_BYTES_MAX
         assert name.endswith(f"-{source[name]}.jpg")
+
+
+def test_a_frame_beyond_what_a_message_holds_opens_the_film(tmp_path: Path) -> None:
+    photo = tmp_path / "lynx.png"
+    Image.new("RGB", (400, 300), (90, 60, 30)).save(photo)
+    write_frames([photo], tmp_path / "film", 2)
+    name = add_large_frame(tmp_path / "film")
+    names = sorted(path.name for path in (tmp_path / "film").iterdir())
+    assert names == [name, "00000-lynx.jpg", "00001-lynx.jpg"]
+    first = (tmp_path / "film" / name).read_bytes()
+    assert len(first) > MESSAGE_BYTES_MAX
+    assert Image.open(tmp_path / "film" / name).getpixel((320, 320)) == pytest.approx((90, 60, 30), abs=10)
+    (tmp_path / "film" / name).unlink()
+    add_large_frame(tmp_path / "film")
+    assert (tmp_path / "film" / name).read_bytes() == first
