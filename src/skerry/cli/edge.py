@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from skerry.cli import output
 from skerry.cli.edge_diagnose import check, check_list, support_bundle, version, why
 from skerry.cli.edge_directory import directory
+from skerry.cli.edge_system import system
 from skerry.cli.login import secret_from
 from skerry.cli.management import API_VERSION, checked, get_json, management
 from skerry.clock import SystemClock
@@ -106,6 +107,7 @@ def _registry_map(entries: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+edge.add_command(system)
 for command in (why, check, check_list, support_bundle, version):
     edge.add_command(command)
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from skerry import __version__
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString
 from skerry.contract.names import AGENT_MODULE, DeviceId, Identity, ModuleId
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.environment import Surroundings
-from skerry.edge.agent.logs import moment
 from skerry.edge.agent.methods import AgentMethods
 from skerry.edge.agent.metrics import AgentMetrics
 from skerry.edge.agent.ports import Document, Prepared
 from skerry.edge.agent.registry_map import check as check_registry_map
 from skerry.edge.agent.restart import Rules
-from skerry.edge.daemon.host_metrics import HostMetrics
 from skerry.edge.daemon.hub_trust import hub_tls
 from skerry.edge.daemon.identities import Identities, IdentityService, ModuleIdentity, NoIdentityService
 from skerry.edge.daemon.identity_service import HubIdentityService
@@ -41,6 +38,7 @@ from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
 from skerry.edge.hub.twins import Twins
 from skerry.edge.settings import EdgeSettings, machine_name
 from skerry.edge.stores import Stores, locked, make_run_directory
+from skerry.edge.view import view
 from skerry.protocol.client import Endpoint
 from skerry.service.certificates import Authority
 from skerry.service.http import HttpServer
@@ -189,7 +187,7 @@ async def _start(
     )
     hub.upstream.refused = lambda _: watch.ask()
     identities.listeners.append(partial(_identity_changed, hub))
-    runtime = _runtime(agent, hub, stores, metrics, watch, archive, clock, settings.data_dir)
+    runtime = view(agent, hub, stores, metrics, watch, archive, recent, clock, settings.data_dir)
     await _serve_management(settings, runtime, stack)
     supervisor = Supervisor(clock)
     stack.push_async_callback(supervisor.stop)
@@ -251,64 +249,6 @@ def _surroundings(
         mqtt_port=hub.mqtt_port,
         https_port=hub.https_port,
         registry_map=settings.registry_map,
-    )
-
-
-def _runtime(
-    agent: Agent,
-    hub: EdgeHub,
-    stores: Stores,
-    metrics: Metrics,
-    watch: IdentityWatch,
-    archive: SupportBundle,
-    clock: Clock,
-    disk: Path,
-) -> Runtime:
-    machine = HostMetrics(metrics, [disk])
-
-    def exposition() -> bytes:
-        hub.refresh_metrics()
-        machine.refresh(agent.processes())
-        return metrics.exposition()
-
-    def logs(
-        name: str, tail: int | None, since: str | None, until: str | None, follow: bool
-    ) -> AsyncIterator[bytes]:
-        after, before = moment(since, clock), moment(until, clock, "until")
-        return agent.engine.logs(name, tail=tail, since=after, until=before, follow=follow)
-
-    async def bundle(since: str | None, until: str | None, runtime_only: bool) -> bytes:
-        return await archive.build(moment(since, clock), moment(until, clock, "until"), runtime_only)
-
-    def status() -> Document:
-        return {
-            "device": hub.device.client_id,
-            "version": __version__,
-            "engine": agent.engine.name,
-            "deployment": agent.deployment(),
-            **stores.status(),
-            **hub.status(),
-            # The first contact fails before there is a key to connect with: its error is the telling one.
-            "upstream": {
-                "connected": hub.upstream.connected,
-                "lastError": str(watch.last_error or hub.upstream.last_error or "") or None,
-            },
-        }
-
-    return Runtime(
-        modules=agent.modules,
-        status=status,
-        system_info=lambda: {
-            "osType": platform.system().lower(),
-            "architecture": platform.machine(),
-            "version": __version__,
-            "provisioning": {"type": "manual", "dynamicReprovisioning": False},
-        },
-        logs=logs,
-        restart=agent.restart,
-        metrics=exposition,
-        why=agent.why,
-        bundle=bundle,
     )
 
 

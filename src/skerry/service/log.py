@@ -68,14 +68,13 @@ def configure(level: str = "info", json: bool = False, *, stream: TextIO | None 
 
     Raises InvalidInput for an unknown level.
     """
-    if level.lower() not in LEVELS:
-        raise InvalidInput(f"unknown log level {level!r}", hint=f"one of {', '.join(LEVELS)}", value=level)
+    checked = _checked(level)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Json() if json else Plain())
     root = logging.getLogger()
     before, level_before = root.handlers[:], root.level
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(checked)
     # One line per request of ours says nothing that the world changed.
     logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))
 
@@ -84,6 +83,17 @@ def configure(level: str = "info", json: bool = False, *, stream: TextIO | None 
         root.setLevel(level_before)
 
     return restore
+
+
+def set_level(level: str) -> None:
+    """From now on. Raises InvalidInput for an unknown level."""
+    logging.getLogger().setLevel(_checked(level))
+
+
+def _checked(level: str) -> str:
+    if level.lower() not in LEVELS:
+        raise InvalidInput(f"unknown log level {level!r}", hint=f"one of {', '.join(LEVELS)}", value=level)
+    return level.upper()
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from skerry.contract.json_text import compact
@@ -43,6 +43,9 @@ class Runtime:
     metrics: Callable[[], bytes]
     why: Callable[[str], Awaitable[dict[str, Any]]]
     bundle: Bundle
+    # since, until → the runtime's own last lines
+    own_log: Callable[[str | None, str | None], str]
+    set_log_level: Callable[[str], None]
 
 
 def management_app(runtime: Runtime) -> AsgiApp:
@@ -84,6 +87,14 @@ def management_app(runtime: Runtime) -> AsgiApp:
     async def system_info(request: Request) -> Response:
         return JSONResponse(runtime.system_info())
 
+    async def own_log(request: Request) -> Response:
+        query = request.query_params
+        return PlainTextResponse(runtime.own_log(query.get("since"), query.get("until")))
+
+    async def set_log_level(request: Request) -> Response:
+        runtime.set_log_level(request.path_params["level"])
+        return Response(status_code=204)
+
     async def status(request: Request) -> Response:
         return JSONResponse({**runtime.status(), "modules": runtime.modules()})
 
@@ -98,6 +109,8 @@ def management_app(runtime: Runtime) -> AsgiApp:
         Route("/modules/{name}/why", why),
         Route("/systeminfo", system_info),
         Route("/systeminfo/supportbundle", bundle),
+        Route("/systeminfo/logs", own_log),
+        Route("/systeminfo/loglevel/{level}", set_log_level, methods=["PUT"]),
         Route("/status", status),
         Route("/metrics", metrics),
     ]

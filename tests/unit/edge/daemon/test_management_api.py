@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,3 +57,22 @@ async def test_modules_logs_restart_status_and_numbers(tmp_path: Path) -> None:
         assert status["modules"]["cnn"]["runtimeStatus"] == "running"
         assert (await client.get("/systeminfo")).json()["osType"] == "linux"
         assert "edgehub_connected_clients 0.0" in (await client.get("/metrics")).text
+
+
+async def test_the_runtimes_own_log_and_its_level(tmp_path: Path) -> None:
+    root = logging.getLogger()
+    before = root.level
+    try:
+        async with device(tmp_path) as (_, client):
+            assert (await client.put("/systeminfo/loglevel/debug")).status_code == 204
+            assert root.level == logging.DEBUG
+            assert (await client.put("/systeminfo/loglevel/loud")).status_code == 400
+            logging.getLogger("skerry.edge.test").warning("password=hunter2 of the press")
+            text = (await client.get("/systeminfo/logs", params={"since": "1m"})).text
+            assert "the log level is debug now" in text
+            assert "of the press" in text
+            assert "hunter2" not in text
+            assert (await client.get("/systeminfo/logs", params={"until": "1 day"})).text == ""
+            assert (await client.get("/systeminfo/logs", params={"since": "soon"})).status_code == 400
+    finally:
+        root.setLevel(before)
