@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from skerry.clock import iso
 from skerry.errors import SkerryError
 from skerry.serve.answer import Scored
 from skerry.serve.latest import Superseded
 from skerry.serve.tally import Spread, Tally
-from skerry.service.metrics import Metrics
+
+if TYPE_CHECKING:
+    from skerry.service.metrics import Metrics
 
 STAGES = ("decode", "preprocess", "prepare", "queue", "infer", "post", "total")
 
@@ -33,25 +36,14 @@ class Measures:
     """
 
     def __init__(self) -> None:
-        self._metrics = Metrics()
+        self._metrics: Metrics | None = None
         self._scored = Tally("skerry_serve_images_scored", "Images answered", "front")
         self._refused = Tally("skerry_serve_requests_refused", "Requests refused", "front", "reason")
         self._superseded = Tally("skerry_serve_images_superseded", "Images let go for a newer one", "front")
         self._classes = Tally("skerry_serve_class_predicted", "Images by their best class", "label")
         self._stages = Spread("skerry_serve_stage_seconds", "Time of one image in a stage", "stage", SECONDS)
+        self._waiting = 0
         self._confidence = Spread("skerry_serve_confidence", "Score of the best class", "", CONFIDENCE)
-        for collector in (
-            self._scored,
-            self._refused,
-            self._superseded,
-            self._classes,
-            self._stages,
-            self._confidence,
-        ):
-            self._metrics.registry.register(collector)
-        self._waiting = self._metrics.gauge(
-            "skerry_serve_images_waiting", "Images admitted and not answered yet"
-        )
 
     def scored(self, front: str, results: Sequence[Scored]) -> None:
         """Count answers given to a front."""
@@ -100,5 +92,25 @@ class Measures:
 
     def exposition(self, waiting: int) -> bytes:
         """All of it as text, to be served with ``service.metrics.CONTENT_TYPE``."""
-        self._waiting.set(waiting)
+        if self._metrics is None:
+            self._metrics = self._registered()
+        self._waiting = waiting
         return self._metrics.exposition()
+
+    def _registered(self) -> Metrics:
+        # Imported here: see tally.
+        from skerry.service.metrics import Metrics
+
+        metrics = Metrics()
+        for collector in (
+            self._scored,
+            self._refused,
+            self._superseded,
+            self._classes,
+            self._stages,
+            self._confidence,
+        ):
+            metrics.registry.register(collector)
+        waiting = metrics.gauge("skerry_serve_images_waiting", "Images admitted and not answered yet")
+        waiting.set_function(lambda: self._waiting)
+        return metrics

@@ -6,7 +6,6 @@ from skerry.serve.fronts.answers import Plane, json_response
 from skerry.serve.fronts.azure_ml import failed
 from skerry.serve.http.message import Request, Response
 from skerry.serve.http.router import Route
-from skerry.service.metrics import CONTENT_TYPE
 
 
 def operations_routes(plane: Plane) -> list[Route]:
@@ -17,6 +16,9 @@ def operations_routes(plane: Plane) -> list[Route]:
         return json_response({"ready": True, "model": scorer.package.digest, "waiting": scorer.waiting})
 
     def metrics(_request: Request) -> Response:
+        # Imported here: the first one who asks waits for it, the start does not.
+        from skerry.service.metrics import CONTENT_TYPE
+
         return Response(200, measures.exposition(scorer.waiting), CONTENT_TYPE)
 
     return [
