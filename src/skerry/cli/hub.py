@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,12 @@ import click
 
 from skerry.cli import output
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
-from skerry.clock import SystemClock
+from skerry.cli.monitor import monitor
 from skerry.contract.hub_event import Source
-from skerry.errors import Unavailable
 from skerry.hub.app import HubAddresses
 from skerry.hub.main import main as serve
 from skerry.hub.settings import HubSettings
 from skerry.hub.setup import connection_string
-
-# A hub that restarts is back within seconds; a reader goes on from the last event it saw.
-RECONNECT_S = 1.0
 
 SOURCES = {"twin": Source.TWIN, "lifecycle": Source.LIFECYCLE, "connection": Source.CONNECTION}
 
@@ -91,40 +86,7 @@ def show_connection_string(data_dir: Path, policy: str) -> None:
     output.say(connection_string(data_dir, policy))
 
 
-@hub.command()
-@hub_options
-@click.option("--device", help="Only this device.")
-@click.option("--module", help="Only this module.")
-@click.option("--from", "start", default="latest", show_default=True, help="earliest, latest or a sequence.")
-@click.option("--count", type=int, help="Stop after so many events.")
-def monitor(
-    hub_dir: Path | None,
-    hub_port: int,
-    hub_ca: Path | None,
-    device: str | None,
-    module: str | None,
-    start: str,
-    count: int | None,
-) -> None:
-    """Follow what devices send, one JSON document per line."""
-
-    async def follow() -> None:
-        seen, position = 0, start
-        async with service_client(hub_dir, hub_port, hub_ca) as client:
-            while True:
-                try:
-                    async for event in client.events(position, device=device, module=module):
-                        output.say(json.dumps(event, ensure_ascii=False))
-                        seen, position = seen + 1, str(event["sequence"])
-                        if seen == count:
-                            return
-                except Unavailable as error:
-                    if seen == 0:
-                        raise
-                    output.note(f"skerry: {error.what}; going on from {position}")
-                    await SystemClock().sleep(RECONNECT_S)
-
-    asyncio.run(follow())
+hub.add_command(monitor)
 
 
 @hub.command()

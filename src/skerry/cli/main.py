@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "device": ("device", "Create, list and remove device identities."),
     "edge": ("edge", "Run a device: identity, modules, local messages."),
     "enrollment": ("enrollment", "Enrol devices, so that they find their hub and identity on their own."),
+    "events": ("events", "Export events, keep consumer groups, send events on to web addresses."),
     "hub": ("hub", "Run a hub and read its events."),
     "method": ("method", "Invoke direct methods."),
     "model": ("model", "Build a trained Keras model into a package and an image."),

@@ -69,6 +69,11 @@ def dump(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str), flush=True)
 
 
+def line(value: Any) -> None:
+    """One JSON document on a line of its own; ASCII, so that any string a device ever sent can be printed."""
+    print(json.dumps(value), flush=True)
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as their widest cell; no trailing blanks."""
     cells = [[str(cell) for cell in row] for row in [headers, *rows]]

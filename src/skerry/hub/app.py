@@ -20,6 +20,7 @@ from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.changes import Changes
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
+from skerry.hub.consumers import Consumers
 from skerry.hub.containers.containers import Containers
 from skerry.hub.courier import Courier
 from skerry.hub.deployments import Deployments
@@ -37,6 +38,7 @@ from skerry.hub.rest.routes import web_application
 from skerry.hub.schema import HUB_MIGRATIONS, TELEMETRY_MIGRATIONS
 from skerry.hub.settings import HubSettings
 from skerry.hub.setup import DATABASE_FILE, TELEMETRY_FILE, UPLOADS_FOLDER, initialise
+from skerry.hub.sinks import Sinks
 from skerry.hub.subscriptions import Subscriptions
 from skerry.hub.telemetry import Telemetry
 from skerry.hub.twins import Twins
@@ -96,7 +98,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         containers = await stack.enter_async_context(
             Containers.open(settings.data_dir, settings.containers_free_bytes_min, clock)
         )
-        verbs = _verbs(settings, database, Telemetry(log_database, clock), containers, clock)
+        verbs = _verbs(settings, database, log_database, containers, clock)
         await asyncio.to_thread(verbs.uploads.prepare)
         gateway = Gateway(verbs, Subscriptions(database))
         stack.push_async_callback(gateway.drain)
@@ -118,7 +120,11 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         server = await HttpServer.start(application, host=settings.bind, port=settings.https_port, tls=tls)
         stack.push_async_callback(server.close, CLOSE_GRACE_S)
         supervisor = await stack.enter_async_context(Supervisor(clock))
-        keep = (settings.telemetry_keep_days, settings.telemetry_keep_messages)
+        keep = (
+            settings.telemetry_keep_days,
+            settings.telemetry_keep_messages,
+            settings.telemetry_keep_bytes,
+        )
         supervisor.start("trim telemetry", lambda: verbs.telemetry.keep_trimmed(*keep))
 
         supervisor.start("carry events over", verbs.outbox.run)
@@ -126,6 +132,8 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         supervisor.start("sweep uploads", verbs.uploads.keep_swept)
         supervisor.start("sweep pushes", verbs.containers.uploads.keep_swept)
         await verbs.fleet.start(supervisor)
+        stack.push_async_callback(verbs.sinks.close)
+        await verbs.sinks.start()
 
         addresses = replace(
             _addresses(settings, server.port, listener.port), amqp_port=amqp, amqp_plain_port=amqp_plain
@@ -158,8 +166,9 @@ async def _amqp(
 
 
 def _verbs(
-    settings: HubSettings, database: Database, telemetry: Telemetry, containers: Containers, clock: Clock
+    settings: HubSettings, database: Database, log_database: Database, containers: Containers, clock: Clock
 ) -> Verbs:
+    telemetry = Telemetry(log_database, clock)
     connections = Connections(clock)
     changes = Changes()
     journal = Journal(settings.host_name, settings.event_sources, clock)
@@ -170,6 +179,7 @@ def _verbs(
     known = database.read_now(policies.load)
     authorities = CaCertificates(database, journal, clock)
     by_certificate = DeviceCertificates(registry, authorities, clock)
+    audit = Audit(database, journal)
     return Verbs(
         authority=Authority(known, registry, by_certificate, settings.names, clock),
         registry=registry,
@@ -185,7 +195,9 @@ def _verbs(
         uploads=Uploads(
             database, settings.data_dir / UPLOADS_FOLDER, journal, clock, settings.uploads_keep_bytes
         ),
-        audit=Audit(database),
+        audit=audit,
+        consumers=Consumers(log_database, telemetry, clock),
+        sinks=Sinks(log_database, telemetry, audit, settings.host_name, clock),
         outbox=Outbox(database, telemetry, journal, changes, clock),
         connections=connections,
         containers=containers,

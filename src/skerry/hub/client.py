@@ -269,13 +269,22 @@ class ServiceClient:
         return as_list(await self._call("GET", "/ledger", query=query))
 
     async def events(
-        self, start: str | int = "latest", *, device: str | None = None, module: str | None = None
+        self,
+        start: str | int | None = "latest",
+        *,
+        device: str | None = None,
+        module: str | None = None,
+        source: str | None = None,
+        group: str | None = None,
     ) -> AsyncGenerator[Json, None]:
-        """Telemetry after ``start`` (``earliest``, ``latest`` or a sequence number), live, for ever.
+        """Events after ``start`` (``earliest``, ``latest``, a sequence number, an ISO time), live, for ever.
+
+        Without ``start``: after what the consumer ``group`` has committed.
 
         Raises Unavailable when the stream breaks: go on from the last ``sequence``.
         """
-        query = {"from": str(start), "device": device, "module": module}
+        begin = None if start is None else str(start)
+        query = {"from": begin, "device": device, "module": module, "source": source, "group": group}
         given = {name: value for name, value in query.items() if value is not None}
         timeout = httpx.Timeout(TIMEOUT_S, read=STREAM_TIMEOUT_S)
         try:
@@ -292,11 +301,23 @@ class ServiceClient:
             raise self._unreachable(exc) from exc
         raise Unavailable("the hub ended the event stream", hint="go on from the last sequence number")
 
+    async def commit(self, group: str, sequence: int | str) -> Json:
+        """Move a consumer group's checkpoint; the first time makes the group."""
+        return as_object(
+            await self._call("PUT", f"/events/groups/{quote(group, safe='')}", {"sequence": sequence})
+        )
+
     async def call(
-        self, method: str, path: str, body: Json | None = None, *, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        etag: str | None = None,
     ) -> Any:
         """A call that has no verb above; the JSON it answers, ``None`` for nothing."""
-        return await self._call(method, path, body, query=query)
+        return await self._call(method, path, body, query=query, etag=etag)
 
     @asynccontextmanager
     async def download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -254,4 +254,31 @@ TELEMETRY_MIGRATIONS = (
     CREATE TABLE taken_over (number INTEGER NOT NULL) STRICT;
     INSERT INTO taken_over VALUES (0);
     """,
+    """
+    CREATE TABLE consumer_groups (
+        name TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        updated TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sinks (
+        name TEXT PRIMARY KEY,
+        document TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        delivered INTEGER NOT NULL DEFAULT 0,
+        dead INTEGER NOT NULL DEFAULT 0,
+        last_error TEXT NOT NULL DEFAULT '',
+        created TEXT NOT NULL,
+        etag TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE dead_letters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        sink TEXT NOT NULL REFERENCES sinks (name) ON DELETE CASCADE,
+        sequence INTEGER NOT NULL,
+        time TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        event TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_by_sink ON dead_letters (sink, number);
+    """,
 )

@@ -14,6 +14,8 @@ HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 MQTT_PORT, AMQP_PORT = 8883, 5671
 # The hub's own databases go on growing when images have filled the disk.
 CONTAINERS_FREE_BYTES_MIN = 1 << 30
+# Below this an event log would not hold even a few of the largest messages.
+LEAST_BYTES = 1024 * 1024
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -23,10 +25,9 @@ class HubSettings:
 
     ``host_name`` goes into connection strings and the certificate; ``extra_names`` are further DNS names or
     IP addresses clients may use. Telemetry older than ``telemetry_keep_days`` or beyond
-    ``telemetry_keep_messages`` is dropped, oldest first. Files that devices upload may take up
-    ``uploads_keep_bytes``; no new upload begins beyond.
-    ``telemetry_keep_messages`` is dropped, oldest first. The container registry takes no push that would
-    leave less than ``containers_free_bytes_min`` on the disk.
+    ``telemetry_keep_messages`` or ``telemetry_keep_bytes`` is dropped, oldest first. Files that devices
+    upload may take up ``uploads_keep_bytes``; no new upload begins beyond. The container registry takes no
+    push that would leave less than ``containers_free_bytes_min`` on the disk.
 
     ``event_sources`` are the hub's own events that go into the event log beside what devices send; a new
     IoT Hub has none there either.
@@ -49,6 +50,7 @@ class HubSettings:
     event_sources: tuple[Source, ...] = ()
     telemetry_keep_days: float = 7.0
     telemetry_keep_messages: int = 1_000_000
+    telemetry_keep_bytes: int = 10 * 1024**3
     uploads_keep_bytes: int = 10 * 1024**3
     containers_free_bytes_min: int = CONTAINERS_FREE_BYTES_MIN
     log_level: str = "info"
@@ -72,6 +74,8 @@ class HubSettings:
             raise _wrong("telemetry_keep_days", self.telemetry_keep_days, "more than 0")
         if self.telemetry_keep_messages < 1:
             raise _wrong("telemetry_keep_messages", self.telemetry_keep_messages, "at least 1")
+        if self.telemetry_keep_bytes < LEAST_BYTES:
+            raise _wrong("telemetry_keep_bytes", self.telemetry_keep_bytes, f"at least {LEAST_BYTES}")
         if self.uploads_keep_bytes < 0:
             raise _wrong("uploads_keep_bytes", self.uploads_keep_bytes, "0 or more")
 

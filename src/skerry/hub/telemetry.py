@@ -25,6 +25,11 @@ PAGE_MAX = 200
 # How often the log is trimmed to what it may keep, and how many rows go in one transaction.
 TRIM_EVERY_S = 60.0
 TRIM_ROWS = 5_000
+TRIM_BYTES = 32 * 1024 * 1024
+UNBOUNDED = 2**62
+# What a message takes up in the file beside its own bytes: times, names, index, page overhead. A low guess:
+# trimming looks at the pages again and goes on.
+ROW_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class Telemetry:
         """
         return await self._database.read(lambda connection: _before_time(connection, moment))
 
-    async def trim(self, keep_days: float, keep_messages: int) -> int:
+    async def trim(self, keep_days: float, keep_messages: int, keep_bytes: int = UNBOUNDED) -> int:
         """Drop what is older or beyond what may be kept; returns how many messages went."""
         # What is trimmed has to be in the accounts before.
         await self.ledger.fold()
@@ -169,15 +174,17 @@ class Telemetry:
             dropped += gone
             if gone < TRIM_ROWS:
                 break
+        while gone := await self._database.write(lambda c: _trim_bytes(c, keep_bytes)):
+            dropped += gone
         if dropped:
             log.info("telemetry: dropped %d messages past their keeping", dropped)
         return dropped
 
-    async def keep_trimmed(self, keep_days: float, keep_messages: int) -> None:
+    async def keep_trimmed(self, keep_days: float, keep_messages: int, keep_bytes: int) -> None:
         """Trim now and every minute, for ever; a full disk is logged and tried again."""
         while True:
             try:
-                await self.trim(keep_days, keep_messages)
+                await self.trim(keep_days, keep_messages, keep_bytes)
             except StorageFull as full:
                 log.error("telemetry could not be trimmed: %s", full)
             await self._clock.sleep(TRIM_EVERY_S)
@@ -240,3 +247,27 @@ def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> in
         " WHERE enqueued < ? OR sequence <= (SELECT max(sequence) FROM telemetry) - ?)"
     )
     return connection.execute(sql, (TRIM_ROWS, oldest, keep_messages)).rowcount
+
+
+def _trim_bytes(connection: sqlite3.Connection, keep_bytes: int) -> int:
+    """Drop the oldest until the pages in use fit; the file keeps its length, and they are used again."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    over = min((pages - free) * size - keep_bytes, TRIM_BYTES)
+    if over <= 0:
+        return 0
+    sql = (
+        "SELECT sequence, length(body) + length(properties) + length(system) + ? FROM telemetry"
+        " ORDER BY sequence LIMIT ?"
+    )
+    last = None
+    for sequence, row_bytes in connection.execute(sql, (ROW_BYTES, TRIM_ROWS)):
+        last = sequence
+        over -= row_bytes
+        if over <= 0:
+            break
+    if last is None:
+        return 0
+    return connection.execute("DELETE FROM telemetry WHERE sequence <= ?", (last,)).rowcount

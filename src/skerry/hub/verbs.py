@@ -10,6 +10,7 @@ from skerry.hub.authority import Authority
 from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.commands import Commands
 from skerry.hub.connections import Connections
+from skerry.hub.consumers import Consumers
 from skerry.hub.containers.containers import Containers
 from skerry.hub.deployments import Deployments
 from skerry.hub.enrollments import Enrollments
@@ -18,6 +19,7 @@ from skerry.hub.methods import Methods
 from skerry.hub.outbox import Outbox
 from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
+from skerry.hub.sinks import Sinks
 from skerry.hub.telemetry import Telemetry
 from skerry.hub.twins import Twins
 from skerry.hub.uploads import Uploads
@@ -40,6 +42,8 @@ class Verbs:
     uploads: Uploads
     certificates: CaCertificates
     audit: Audit
+    consumers: Consumers
+    sinks: Sinks
     outbox: Outbox
     connections: Connections
     containers: Containers

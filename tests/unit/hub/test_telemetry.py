@@ -60,6 +60,21 @@ async def test_trimming_drops_the_old_and_the_many_and_never_reuses_a_sequence(t
     await database.close()
 
 
+async def test_trimming_by_bytes_drops_the_oldest_until_the_rest_fits(tmp_path: Path) -> None:
+    database = await opened(tmp_path)
+    telemetry = Telemetry(database, ManualClock())
+    for _ in range(100):
+        await telemetry.append(DEV, Message(b"x" * 50_000))
+    keep = 2_000_000
+    dropped = await telemetry.trim(keep_days=1, keep_messages=1000, keep_bytes=keep)
+    left = await telemetry.read(0)
+    assert dropped + len(left) == 100
+    assert [event.sequence for event in left] == list(range(dropped + 1, 101))
+    assert 30 <= len(left) <= keep // 50_000
+    assert await telemetry.trim(keep_days=1, keep_messages=1000, keep_bytes=keep) == 0
+    await database.close()
+
+
 async def test_a_waiting_reader_is_woken_by_a_message_of_its_sender_only(tmp_path: Path) -> None:
     database = await opened(tmp_path)
     telemetry = Telemetry(database, SystemClock())
