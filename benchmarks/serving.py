@@ -1,6 +1,8 @@
 """Prepared tensors over HTTP (Open Inference Protocol, binary) against the engine alone, loaded by wrk.
 
-Beside ``module``, which sends image files: here no decoder hides what the server costs.
+Beside ``module``, which sends image files: here no decoder hides what the server costs. The floor is the best
+that one image after another gives in process on all cores, so one server process may use all of them too
+(``SKERRY_THREADS``); two have one each. wrk takes its share of the same cores, and the floor has none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -31,6 +33,9 @@ from skerry.serve.backends.onnx import OnnxPredictor
 
 TOP = 5
 SLACK_MS = 0.2
+P99_MS = 4.0
+# What a busy neighbour changes least: processor time, not the clock's.
+CPU_EACH = "CPU µs/img"
 READY_S = 30.0
 TIMES = re.compile(r"LATENCY (\S+) (\S+) (\S+)")
 # wrk's own table rounds; these are microseconds, and the errors.
@@ -68,12 +73,16 @@ async def _rows(wrk: str, model: Model, options: Options, *, judged: bool) -> li
             before = sum(map(cpu_seconds, pids))
             p50, p99, rate = await _load(wrk, script, port, connections, seconds)
             seen = {"p50 ms": p50, "p99 ms": p99, "RSS MB": max(map(rss_mb, pids))}
-            seen["server CPU %"] = (sum(map(cpu_seconds, pids)) - before) / seconds * 100
+            cpu = sum(map(cpu_seconds, pids)) - before
+            seen |= {"server CPU %": cpu / seconds * 100, CPU_EACH: cpu / (rate * seconds) * 1e6}
             return Sample(p50 if connections == 1 else rate, seen)
 
     async def floor() -> Sample:
-        streams = await asyncio.to_thread(_best_rate, model, cpus, options.pick(20_000, 500))
-        return Sample(streams)
+        images = options.pick(20_000, 500)
+        before = process_time()
+        rate = await asyncio.to_thread(_best_rate, model, cpus, images)
+        # Both ways of asking were run.
+        return Sample(rate, {CPU_EACH: (process_time() - before) / (2 * images) * 1e6})
 
     async def lone() -> Sample:
         return Sample(await asyncio.to_thread(_lone_ms, model, options.pick(5000, 100)))
@@ -82,11 +91,14 @@ async def _rows(wrk: str, model: Model, options: Options, *, judged: bool) -> li
         {"one": lambda: served(16, 1), "two": lambda: served(16, 2), "floor": floor}, options.rounds
     )
     single = await interleaved({"module": lambda: served(1, 1), "floor": lone}, options.rounds)
-    engine = Side("engine in process", busy["floor"].values)
+    engine = Side("engine in process", busy["floor"].values, busy["floor"].seen)
     slack = Side(f"engine + {SLACK_MS} ms", [each + SLACK_MS for each in single["floor"].values])
     name = model.name
+    slowest = Side("module", [busy["one"].seen["p99 ms"]])
+    limit = Side(f"limit, {P99_MS:g} ms", [P99_MS])
     return [
         Row(f"{name}, 16 connections", "img/s", busy["one"], engine, ">=", 1.0 if judged else None),
+        Row(f"{name}, 16 connections, p99", "ms", slowest, limit, "<=", 1.0 if judged else None),
         Row(f"{name}, 16, two processes", "img/s", busy["two"], engine, ">=", 1.4 if judged else None),
         Row(f"{name}, 1 connection, p50", "ms", single["module"], slack, "<=", 1.0),
     ]
@@ -194,7 +206,7 @@ async def _servers(model: Model, processes: int) -> AsyncIterator[tuple[int, lis
         "SKERRY_HTTP_HOST": "127.0.0.1",
         "SKERRY_HTTP_PORT": str(port),
         "SKERRY_HTTP_SHARED": "1",
-        "SKERRY_THREADS": "1",
+        "SKERRY_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes)),
         "SKERRY_LOG_LEVEL": "warning",
     }
     command = (sys.executable, "-m", "skerry.serve.main")

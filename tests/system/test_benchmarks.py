@@ -26,6 +26,9 @@ ROWS = {
         "small, RSS",
         "small, batch 1",
     ],
+    "decode": [
+        f"{size}, at least {least} ×" for size in ("640 × 480", "12 megapixels") for least in (1, 2, 4)
+    ],
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
     "power_cycle": ["power cycle without a network → all modules predicting"],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],

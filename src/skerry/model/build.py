@@ -22,6 +22,7 @@ from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
 from skerry.model.outputs import OutputOptions, output_specs
 from skerry.model.recipe_options import RecipeOptions, make_recipe, scaling_doubt
+from skerry.model.reduce import choose_reduction
 from skerry.model.room import room_for
 from skerry.model.samples import Sample, class_folders, prepare_samples, read_samples, samples_bound
 from skerry.model.source import open_network
@@ -159,6 +160,12 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             heads=network.heads,
         )
         offer = make_offer(subject, singles, replace(request.wish, gate=gate), progress)
+    reduced = choose_reduction(
+        samples, expected, recipe, OnnxSession(converted.onnx).run, limits.max_abs, offer.candidates
+    )
+    if reduced.least:
+        progress(f"large JPEG files are decoded at reduced size: {reduced.why}")
+        recipe = replace(recipe, decode=replace(recipe.decode, reduced=reduced.least))
     with room_for(request.output):
         digest = write_package(
             request.output,
@@ -166,7 +173,10 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             model=offer.models,
             recipe=recipe,
             golden=golden,
-            certificate=_certificate(gate, verification, witness, len(samples), converted, offer),
+            certificate={
+                **_certificate(gate, verification, witness, len(samples), converted, offer),
+                "decoding": reduced.to_json(),
+            },
             source={
                 "file": request.model.name,
                 "sha256": request.origin.sha256(),

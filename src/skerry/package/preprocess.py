@@ -73,7 +73,10 @@ _BROKEN = (
 
 def decode_opened(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:
     """The rest of ``decode`` after ``open_image``; ``size`` is the file's, for the error."""
+    divisor = reduction(image, recipe)
     try:
+        if divisor > 1:
+            image.draft(None, (image.width // divisor, image.height // divisor))
         image.load()
         upright = ImageOps.exif_transpose(image) if recipe.decode.exif_orientation else image
     except _BROKEN as exc:
@@ -82,6 +85,36 @@ def decode_opened(image: Image.Image, recipe: Recipe, size: int) -> Image.Image:
     # Training code drops the alpha of a palette as well; Pillow warns of each such image unless told first.
     upright.info.pop("transparency", None)
     return upright if upright.mode == mode else upright.convert(mode)
+
+
+# What libjpeg's scaled inverse transform offers beside the whole.
+DIVISORS = (8, 4, 2)
+
+
+def reduction(image: Image.Image, recipe: Recipe) -> int:
+    """By what a JPEG that is not decoded yet may be divided while it is; 1: only the whole will do."""
+    least = recipe.decode.reduced
+    if not least or image.format != "JPEG":
+        return 1
+    width, height = image.size
+    pixels = _pixels_each(width, height, recipe)
+    if recipe.decode.exif_orientation:
+        # It may lie on its side.
+        pixels = min(pixels, _pixels_each(height, width, recipe))
+    return next((divisor for divisor in DIVISORS if pixels >= least * divisor), 1)
+
+
+def _pixels_each(width: int, height: int, recipe: Recipe) -> float:
+    """How many pixels of the image, in one direction, go into one of the input's."""
+    across, down = width / recipe.input.width, height / recipe.input.height
+    match recipe.crop:
+        case Pad():
+            return max(across, down)
+        case CentreCrop(fraction):
+            return fraction * min(across, down)
+        case Fit() | None:
+            return min(across, down)
+    assert_never(recipe.crop)
 
 
 def prepare(data: bytes, recipe: Recipe) -> NDArray[np.float32]:

@@ -33,6 +33,8 @@ RESIZES = {
 # No CNN input we know is larger; it bounds what one request may make us allocate (4096^2 x 4 x 4 B = 268 MB).
 INPUT_SIDE_MAX = 4096
 CHANNELS = (1, 3)
+# More pixels than this for each of the input's and a reduced JPEG is hardly smaller.
+REDUCED_MAX = 16
 # ImageNet-21k, the largest common label set, has 21,843 classes.
 LABELS_MAX = 100_000
 
@@ -68,12 +70,22 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """How the file becomes pixels; BGR is the channel order of Caffe-trained networks."""
+    """How the file becomes pixels; BGR is the channel order of Caffe-trained networks.
+
+    ``reduced``: a JPEG may be decoded at a half, a quarter or an eighth of its size as long as this many
+    pixels are left for each that the input takes, in both directions; 0: never. Only where the build has
+    shown that the answers stay the same (``model/reduce.py``).
+    """
 
     colour: str = "RGB"
     exif_orientation: bool = False
+    reduced: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.reduced <= REDUCED_MAX:
+            raise InvalidInput(
+                f"decode.reduced must be 0 to {REDUCED_MAX}", path="decode.reduced", value=self.reduced
+            )
         if self.colour not in COLOURS:
             raise InvalidInput(
                 f"decode.colour must be one of {', '.join(COLOURS)}", path="decode.colour", value=self.colour
@@ -258,7 +270,11 @@ class Recipe:
                 "layout": self.input.layout,
                 "dtype": self.input.dtype,
             },
-            "decode": {"colour": self.decode.colour, "exifOrientation": self.decode.exif_orientation},
+            "decode": {
+                "colour": self.decode.colour,
+                "exifOrientation": self.decode.exif_orientation,
+                **({"reduced": self.decode.reduced} if self.decode.reduced else {}),
+            },
             "crop": crop_json(self.crop),
             "resize": {
                 "method": self.resize.method,
@@ -288,7 +304,11 @@ class Recipe:
                 layout=given.text("layout", "NHWC"),
                 dtype=given.text("dtype", "float32"),
             ),
-            decode=Decode(decode.choice("colour", COLOURS, "RGB"), decode.flag("exifOrientation", False)),
+            decode=Decode(
+                decode.choice("colour", COLOURS, "RGB"),
+                decode.flag("exifOrientation", False),
+                0 if decode.get("reduced") is None else decode.whole("reduced", 0, REDUCED_MAX),
+            ),
             crop=read_crop(root),
             resize=_resize(root.child("resize")),
             scaling=_scaling(root),

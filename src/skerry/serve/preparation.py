@@ -11,7 +11,7 @@ from time import perf_counter
 from PIL import Image
 
 from skerry.errors import SkerryError
-from skerry.package.preprocess import decode_opened, open_image, prepare_image
+from skerry.package.preprocess import decode_opened, open_image, prepare_image, reduction
 from skerry.package.recipe import Recipe
 from skerry.serve.predictor import FloatArray
 
@@ -74,7 +74,7 @@ class Preparation:
 def _prepare_unless_large(data: bytes, recipe: Recipe) -> Prepared | Image.Image:
     began = perf_counter()
     image = open_image(data)
-    if image.width * image.height > LARGE_PIXELS:
+    if image.width * image.height > LARGE_PIXELS * reduction(image, recipe) ** 2:
         return image
     return _prepare(image, data, recipe, began)
 
