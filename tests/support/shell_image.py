@@ -21,13 +21,17 @@ def write_shell_image(
     script: str,
     env: dict[str, str] | None = None,
     volumes: tuple[str, ...] = (),
+    filler: bytes = b"",
 ) -> Path:
-    """An OCI layout of ``reference`` below ``images`` whose entrypoint is ``sh -c script``."""
+    """An OCI layout of ``reference`` below ``images`` whose entrypoint is ``sh -c script``.
+
+    With ``filler`` its base is one that no other image has.
+    """
     path = layout_path(images, parse_reference(reference))
     blobs = images / ".blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     layers = [
-        _layer(blobs, "base", _base()),
+        _layer(blobs, "base", [*_base(), File("opt/filler", filler)] if filler else _base()),
         _layer(blobs, "script", [File("opt/script.sh", script.encode(), 0o755)]),
     ]
     run = RunConfig(("/bin/sh", "/opt/script.sh"), {"PATH": "/bin", **(env or {})}, volumes=volumes)

@@ -14,6 +14,7 @@ from skerry.edge.engine.choose import find_bubblewrap
 from skerry.edge.engine.docker import DockerEngine
 from skerry.edge.engine.port import Engine
 from skerry.edge.engine.process import ProcessEngine
+from skerry.edge.engine.registries import Registries
 from tests.support.engines import IMAGE, SCRIPT, Open
 from tests.support.shell_image import write_shell_image
 
@@ -45,9 +46,18 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         service.wait(10)
 
 
+@pytest.fixture
+def registries() -> Registries | None:
+    """Where engines pull from; nowhere, unless a test says otherwise."""
+    return None
+
+
 @pytest.fixture(params=["docker", "podman", "bubblewrap", "plain"])
-async def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+async def open_engine(
+    request: pytest.FixtureRequest, tmp_path: Path, registries: Registries | None
+) -> AsyncIterator[Open]:
     """Opens the engine again and again over the same state, as a restarted agent does."""
+    pulled = tmp_path / "state" / "pulled"
     images, device = tmp_path / "images", f"test-{uuid.uuid4().hex[:8]}"
     write_shell_image(images, IMAGE, script=SCRIPT)
     opened: list[Engine] = []
@@ -55,17 +65,32 @@ async def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     async def open_one() -> Engine:
         engine: Engine
         if request.param == "docker":
-            engine = await DockerEngine.connect(device=device, images_dir=images, prefix=f"{device}-")
+            engine = await DockerEngine.connect(
+                device=device,
+                images_dir=images,
+                prefix=f"{device}-",
+                registries=registries,
+                pulled=pulled,
+            )
         elif request.param == "podman":
             url = request.getfixturevalue("podman")
             engine = await DockerEngine.connect(
-                device=device, images_dir=images, prefix=f"{device}-", url=url
+                device=device,
+                images_dir=images,
+                prefix=f"{device}-",
+                url=url,
+                registries=registries,
+                pulled=pulled,
             )
         else:
             bwrap = await find_bubblewrap() if request.param == "bubblewrap" else None
             assert (bwrap is not None) == (request.param == "bubblewrap"), "bubblewrap does not work here"
             engine = ProcessEngine(
-                state_dir=tmp_path / "state", images_dir=images, bwrap=bwrap, clock=SystemClock()
+                state_dir=tmp_path / "state",
+                images_dir=images,
+                bwrap=bwrap,
+                clock=SystemClock(),
+                registries=registries,
             )
         opened.append(engine)
         return engine

@@ -27,6 +27,7 @@ from skerry.edge.daemon.identity_service import HubIdentityService
 from skerry.edge.daemon.identity_watch import IdentityWatch
 from skerry.edge.daemon.management_api import Runtime, management_app, metrics_app
 from skerry.edge.daemon.module_host import WorkloadHost
+from skerry.edge.daemon.own_registry import device_registries
 from skerry.edge.daemon.provisioning import read_connection
 from skerry.edge.daemon.recent_log import RecentLog
 from skerry.edge.daemon.server_certificate import ServerCertificate
@@ -118,6 +119,7 @@ async def _start(
             prefix=settings.container_prefix,
             network=settings.network,
             runtime_fallback=settings.runtime_fallback,
+            registries=device_registries(settings, connection, clock),
         )
         stack.push_async_callback(engine.close)
     metrics = Metrics()

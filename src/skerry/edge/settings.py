@@ -43,6 +43,7 @@ class EdgeSettings:
     with ``runtime_fallback`` a module that asks for a container runtime that is not here runs without it.
     A module restarted ``restarts_max`` times in a row is given up as Microsoft's agent does at 20 (0: never);
     one of a higher startup order waits up to ``readiness_s`` for the lower ones to be healthy (0: not).
+    With ``insecure_registries`` (host:port) plain HTTP or any certificate will do.
     ``registry_map`` names the beginnings of image references and what is used in their place.
     """
 
@@ -66,6 +67,7 @@ class EdgeSettings:
     runtime_fallback: bool = False
     restarts_max: int = 0
     readiness_s: float = 0.0
+    insecure_registries: tuple[str, ...] = ()
     registry_map: Mapping[str, str] = field(default_factory=dict)
     upstream: bool = True
 

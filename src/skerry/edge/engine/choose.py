@@ -11,6 +11,7 @@ from skerry.clock import SystemClock
 from skerry.edge.engine.docker import NETWORK, DockerEngine
 from skerry.edge.engine.port import Engine
 from skerry.edge.engine.process import ProcessEngine
+from skerry.edge.engine.registries import Registries
 from skerry.errors import InvalidInput, Unavailable
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,12 @@ async def choose_engine(
     prefix: str = "",
     network: str = NETWORK,
     runtime_fallback: bool = False,
+    registries: Registries | None = None,
 ) -> Engine:
     """``docker``, ``process``, or ``auto``: Docker where an engine answers, else processes.
 
-    ``prefix`` goes before container names. ``Unavailable`` when ``docker`` was asked for and none answers.
+    ``prefix`` goes before container names; ``registries`` are where images come from that are not in
+    ``images_dir``. ``Unavailable`` when ``docker`` was asked for and none answers.
     """
     if kind not in ("auto", "docker", "process"):
         raise InvalidInput(f"there is no engine {kind!r}", hint="use auto, docker or process", value=kind)
@@ -42,13 +45,17 @@ async def choose_engine(
                 prefix=prefix,
                 network=network,
                 runtime_fallback=runtime_fallback,
+                registries=registries,
+                pulled=state_dir / "pulled",
             )
         except Unavailable as error:
             if kind == "docker":
                 raise
             log.info("no Docker Engine, modules run as processes: %s", error.what)
     bwrap = await find_bubblewrap()
-    return ProcessEngine(state_dir=state_dir, images_dir=images_dir, bwrap=bwrap, clock=SystemClock())
+    return ProcessEngine(
+        state_dir=state_dir, images_dir=images_dir, bwrap=bwrap, clock=SystemClock(), registries=registries
+    )
 
 
 async def find_bubblewrap() -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -16,8 +15,8 @@ from skerry.contract.manifest import RegistryCredentials
 from skerry.edge.engine.create_options import container_config, host_config
 from skerry.edge.engine.docker_connection import CALL_TIMEOUT_S, Reached, reach, runtimes
 from skerry.edge.engine.docker_errors import no_runtime, translated
-from skerry.edge.engine.docker_images import PullRoom, layout_bytes, local_name
-from skerry.edge.engine.docker_load import load
+from skerry.edge.engine.docker_images import local_name
+from skerry.edge.engine.docker_pull import DockerPulls
 from skerry.edge.engine.health import OUTPUT_CHARS_MAX
 from skerry.edge.engine.port import (
     LABEL_DEVICE,
@@ -32,9 +31,9 @@ from skerry.edge.engine.port import (
     RunSpec,
     Status,
 )
-from skerry.edge.engine.space import check_room
+from skerry.edge.engine.registries import Registries
 from skerry.errors import AlreadyExists, Damaged, Unavailable
-from skerry.oci.layout import find_layout, image_config_digest
+from skerry.oci.layout import image_config_digest
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +65,8 @@ class DockerEngine:
         prefix: str,
         network: str,
         runtime_fallback: bool = False,
+        registries: Registries | None = None,
+        pulled: Path | None = None,
     ) -> None:
         self.name = "podman" if reached.podman else "docker"
         self._reached = reached
@@ -74,7 +75,7 @@ class DockerEngine:
         self.images_dir = images_dir
         self._prefix = prefix
         self._network = network
-        self._root = reached.root
+        self._pulls = DockerPulls(self._docker, reached.root, images_dir, registries, pulled)
         self._runtimes = reached.runtimes
         self._runtime_fallback = runtime_fallback
 
@@ -88,8 +89,14 @@ class DockerEngine:
         network: str = NETWORK,
         runtime_fallback: bool = False,
         url: str | None = None,
+        registries: Registries | None = None,
+        pulled: Path | None = None,
     ) -> DockerEngine:
-        """Reach the engine and have the module network; ``Unavailable`` when no engine answers."""
+        """Reach the engine and have the module network; ``Unavailable`` when no engine answers.
+
+        Images of registries that the engine does not believe but ``registries`` do are pulled by us, by way
+        of the folder ``pulled``.
+        """
         return cls(
             await reach(network, url),
             device=device,
@@ -97,31 +104,20 @@ class DockerEngine:
             prefix=prefix,
             network=network,
             runtime_fallback=runtime_fallback,
+            registries=registries,
+            pulled=pulled,
         )
 
     async def pull(self, image: str, credentials: RegistryCredentials | None = None) -> None:
-        layout = find_layout(self.images_dir, image)
-        if layout is not None:
-            needed = await asyncio.to_thread(layout_bytes, layout)
-            check_room(image, needed, self._root)
-            await load(self._docker, layout, local_name(image))
-            return
-        auth = None
-        if credentials is not None:
-            auth = {"username": credentials.username, "password": credentials.password}
-        with translated(f"pull {image}", image=image):
-            name = image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
-            room = PullRoom(image, self._root)
-            async for progress in self._docker.images.pull(name, auth=auth, stream=True):
-                room.progress(progress)
+        await self._pulls.pull(image, credentials)
 
     async def has_image(self, image: str) -> bool:
-        layout = find_layout(self.images_dir, image)
+        layout = self._pulls.layout(image)
         found = await self._image_id(local_name(image) if layout is not None else image)
         return found is not None and (layout is None or found == image_config_digest(layout))
 
     async def remove_image(self, image: str) -> None:
-        name = local_name(image) if find_layout(self.images_dir, image) is not None else image
+        name = local_name(image) if self._pulls.layout(image) is not None else image
         with translated(f"remove image {image}", image=image):
             try:
                 await self._docker.images.delete(name)
@@ -129,6 +125,7 @@ class DockerEngine:
                 # 409: a container uses it, perhaps one that is not ours.
                 if exc.status not in (404, 409):
                     raise
+        self._pulls.forget(image)
 
     async def _image_id(self, name: str) -> str | None:
         with translated(f"inspect {name}", image=name):
@@ -144,7 +141,7 @@ class DockerEngine:
         image = (container["Config"].get("Labels") or {}).get(LABEL_ORIGINAL_IMAGE, "")
         if "@sha256:" not in image:
             return
-        layout = find_layout(self.images_dir, image)
+        layout = self._pulls.layout(image)
         expected = await self._image_id(image) if layout is None else str(image_config_digest(layout))
         if container["Image"] != expected:
             raise Damaged(
@@ -157,7 +154,7 @@ class DockerEngine:
         labels = {**spec.labels, LABEL_DEVICE: self._device}
         labels.setdefault(LABEL_SPEC_DIGEST, spec.digest)
         config = container_config(spec, self._network)
-        if find_layout(self.images_dir, spec.image) is not None:
+        if self._pulls.layout(spec.image) is not None:
             config["Image"] = local_name(spec.image)
         await self._check_runtime(config)
         config["Labels"] = {**config["Labels"], **labels}

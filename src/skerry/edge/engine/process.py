@@ -30,11 +30,14 @@ from skerry.edge.engine.module_folder import MARK, ModuleFolder
 from skerry.edge.engine.mount_points import make_mount_points
 from skerry.edge.engine.port import STOP_GRACE_S, LogLine, Observed, RunSpec, Status
 from skerry.edge.engine.program import log_bytes, program_of, stop_signal
+from skerry.edge.engine.pulled import PulledImages
+from skerry.edge.engine.registries import Registries
 from skerry.edge.engine.rootfs import Image, ImageStore
 from skerry.edge.engine.sandbox import Program, enter_argv, plain_command, plain_env
 from skerry.edge.engine.space import check_room
 from skerry.edge.engine.spawn import reap
 from skerry.errors import InvalidInput, NotFound, TimedOut, Unsupported
+from skerry.oci.layout import find_layout
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +58,21 @@ class ProcessEngine:
 
     name = "process"
 
-    def __init__(self, *, state_dir: Path, images_dir: Path, bwrap: str | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        state_dir: Path,
+        images_dir: Path,
+        bwrap: str | None,
+        clock: Clock,
+        registries: Registries | None = None,
+    ) -> None:
         self._state = state_dir
         self.images_dir = images_dir
         self._modules = state_dir / "modules"
         self._modules.mkdir(parents=True, exist_ok=True)
-        self._images = ImageStore(images_dir, state_dir / "images")
+        self._pulled = None if registries is None else PulledImages(state_dir / "pulled", registries)
+        self._images = ImageStore(images_dir, state_dir / "images", self._pulled)
         self._bwrap = bwrap
         self._clock = clock
         self._groups = ControlGroups(uuid.uuid5(uuid.NAMESPACE_URL, str(state_dir)).hex[:8])
@@ -75,9 +87,13 @@ class ProcessEngine:
         return self._bwrap is not None
 
     async def pull(self, image: str, credentials: RegistryCredentials | None = None) -> None:
+        if self._pulled is not None and find_layout(self.images_dir, image) is None:
+            await self._pulled.pull(image, credentials, self._images.lacking)
         needed = await asyncio.to_thread(self._images.size, image)
         check_room(image, needed, self._state)
         await asyncio.to_thread(self._images.unpack, image)
+        if self._pulled is not None:
+            await asyncio.to_thread(self._pulled.done, image)
 
     async def has_image(self, image: str) -> bool:
         return await asyncio.to_thread(self._images.is_unpacked, image)
@@ -86,6 +102,8 @@ class ProcessEngine:
         used = {folder.read()["image"] for folder in self._folders()}
         if image not in used:
             await asyncio.to_thread(self._images.remove, image, used)
+            if self._pulled is not None:
+                await asyncio.to_thread(self._pulled.forget, image)
 
     async def create(self, spec: RunSpec) -> None:
         if not NAME.match(spec.name):

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skerry.edge.engine.pulled import PulledImages
 from skerry.edge.engine.space import plain_bytes
 from skerry.errors import Damaged, NotFound
 from skerry.oci.files import whole_directory, whole_file
 from skerry.oci.image import Image as OciImage
+from skerry.oci.image import Layer
 from skerry.oci.layout import blob_path, find_layout, read_layout
 from skerry.oci.unpack import apply_layer
 
@@ -43,15 +45,16 @@ class Image:
 class ImageStore:
     """Layouts below ``images`` in, trees below ``state`` out."""
 
-    def __init__(self, images: Path, state: Path) -> None:
+    def __init__(self, images: Path, state: Path, pulled: PulledImages | None = None) -> None:
         self._images = images
+        self._pulled = pulled
         self._state = state
         # Images share trees; two that are unpacked at once must not make the same one.
         self._unpacking = threading.Lock()
 
     def is_unpacked(self, image: str) -> bool:
         """Whether ``find`` would succeed."""
-        layout = find_layout(self._images, image)
+        layout = self._find(image)
         return layout is not None and self._tree(_chain(read_layout(layout))).is_dir()
 
     def unpack(self, image: str) -> Image:
@@ -80,25 +83,29 @@ class ImageStore:
             with whole_file(self._sums(chain)) as file:
                 file.write(json.dumps(_digests(self._tree(chain))).encode())
 
+    def lacking(self, image: OciImage) -> list[Layer]:
+        """The layers of an image that are not unpacked here."""
+        return [
+            layer
+            for count, layer in enumerate(image.layers, start=1)
+            if not self._tree(_chain(image, count)).is_dir()
+        ]
+
     def size(self, image: str) -> int:
         """About how many bytes unpacking ``image`` would take now: its layers that are not here yet."""
         layout = self._layout(image)
-        found = read_layout(layout)
-        return sum(
-            plain_bytes(blob_path(layout, layer.descriptor.digest))
-            for count, layer in enumerate(found.layers, start=1)
-            if not self._tree(_chain(found, count)).is_dir()
-        )
+        lacking = self.lacking(read_layout(layout))
+        return sum(plain_bytes(blob_path(layout, layer.descriptor.digest)) for layer in lacking)
 
     def remove(self, image: str, used: Iterable[str]) -> None:
         """Remove the trees of ``image`` but those of the images in ``used``; its layout is not ours."""
         with self._unpacking:
-            if (layout := find_layout(self._images, image)) is None:
+            if (layout := self._find(image)) is None:
                 return
             kept = {
                 _chain(read_layout(other))
                 for name in used
-                if name != image and (other := find_layout(self._images, name)) is not None
+                if name != image and (other := self._find(name)) is not None
             }
             found = read_layout(layout)
             for count in range(1, len(found.layers) + 1):
@@ -143,7 +150,7 @@ class ImageStore:
         )
 
     def _layout(self, image: str) -> Path:
-        layout = find_layout(self._images, image)
+        layout = self._find(image)
         if layout is None:
             raise NotFound(
                 f"there is no image {image}",
@@ -151,6 +158,11 @@ class ImageStore:
                 image=image,
             )
         return layout
+
+    def _find(self, image: str) -> Path | None:
+        """What somebody put here comes first, then what was pulled."""
+        given = find_layout(self._images, image)
+        return given if given is not None or self._pulled is None else self._pulled.layout(image)
 
     def _tree(self, chain: str) -> Path:
         return self._state / chain

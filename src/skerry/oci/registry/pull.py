@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ class Found:
 
 # Which of a manifest's blobs are wanted; all but the config may be here already in another form.
 Wanted = Callable[[Parts], Iterable[Descriptor]]
+# Held while a blob is fetched, by whoever pulls several images into one folder.
+Alone = Callable[[Digest], AbstractAsyncContextManager[object]]
 
 
 async def find(registry: Registry, repository: str, reference: str, architecture: str | None = None) -> Found:
@@ -60,6 +62,7 @@ async def fetch(
     *,
     wanted: Wanted = lambda parts: parts.blobs,
     watch: Watch = unwatched,
+    alone: Alone = lambda _: nullcontext(),
 ) -> Tally:
     """Have the wanted blobs in the folder ``blobs``, named by their digests in hex; what is there is kept.
 
@@ -70,13 +73,14 @@ async def fetch(
 
     async def one(blob: Descriptor) -> None:
         target = blobs / blob.digest.hex
-        if await asyncio.to_thread(_is_whole, target, blob):
-            tally.skipped(blob.size)
-            watch(Moved(blob.digest, blob.size, blob.size, skipped=True))
-            return
-        async with turn:
-            await _Download(registry, repository, blob, target, watch).run()
-        tally.moved(blob.size)
+        async with alone(blob.digest):
+            if await asyncio.to_thread(_is_whole, target, blob):
+                tally.skipped(blob.size)
+                watch(Moved(blob.digest, blob.size, blob.size, skipped=True))
+                return
+            async with turn:
+                await _Download(registry, repository, blob, target, watch).run()
+            tally.moved(blob.size)
 
     tasks = [asyncio.create_task(one(blob)) for blob in dict.fromkeys(wanted(found.parts))]
     try:

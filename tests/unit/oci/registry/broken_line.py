@@ -16,6 +16,7 @@ class BrokenLine:
         self._target = target
         self._bounds = bounds
         self._carried = 0
+        self.bytes = 0
         self.breaks = 0
         self.port = 0
 
@@ -47,6 +48,7 @@ class BrokenLine:
         with suppress(OSError):
             while data := await reader.read(READ_BYTES):
                 self._carried += len(data)
+                self.bytes += len(data)
                 if self._bounds and self._carried > self._bounds[0]:
                     self._carried -= self._bounds.pop(0)
                     self.breaks += 1
