@@ -58,8 +58,8 @@ for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push)
 @click.option(
     "--samples",
     required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Images like the device's; sub-folders name their classes.",
+    type=click.Path(path_type=Path, exists=True),
+    help="Images like the device's: a folder (sub-folders name classes), or .npz with images, labels.",
 )
 @click.option(
     "--labels",
@@ -118,13 +118,20 @@ for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push)
     "--certify-timings", is_flag=True, help="Put timings into the certificate; no two builds are equal then."
 )
 @click.option("--reference", type=click.Choice(["auto", "keras", "numpy"]), default="auto", show_default=True)
-@click.option("--crop", type=float, help="Central square of this share of the shorter side, e.g. 0.875.")
 @click.option(
-    "--resize", default="pillow:bilinear", show_default=True, help="As in training: library:method."
+    "--settings",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What training knew, as data. Default: model.toml beside the model.",
 )
-@click.option("--scaling", type=click.Choice(["none", "unit", "tf", "torch", "caffe"]), default="none")
+@click.option("--crop", help="Central square of this share of the shorter side (0.875), fit, pad or none.")
+@click.option("--resize", help="As in training: library:method[:antialias]. Default: pillow:bilinear.")
+@click.option(
+    "--scaling",
+    type=click.Choice(["none", "unit", "tf", "torch", "caffe"]),
+    help="Default: told from the model, and printed.",
+)
 @click.option("--colour", type=click.Choice(["RGB", "BGR", "L"]), help="Default: by the model's channels.")
-@click.option("--top-k", type=int, default=5, show_default=True)
+@click.option("--top-k", type=click.IntRange(1), help="Labels in an answer. Default: 5.")
 @click.option("--golden", "golden_count", type=int, default=32, show_default=True)
 @click.option("--image", help="Also build an image of this name, e.g. defects:1.")
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), default=Path("images"))
@@ -151,11 +158,12 @@ def build_command(
     trusted_key: Path | None,
     certify_timings: bool,
     reference: str,
-    crop: float | None,
-    resize: str,
-    scaling: str,
+    settings: Path | None,
+    crop: str | None,
+    resize: str | None,
+    scaling: str | None,
     colour: str | None,
-    top_k: int,
+    top_k: int | None,
     golden_count: int,
     image: str | None,
     images: Path,
@@ -203,6 +211,7 @@ def build_command(
         custom=custom,
         trust=trust,
         head=head,
+        settings=settings,
         wish=Wish(
             parse_names(candidates),
             Gate(accuracy_drop=accuracy_drop),

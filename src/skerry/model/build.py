@@ -21,10 +21,12 @@ from skerry.model.offer import Offer, Wish, compared, make_offer, plain_offer
 from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
 from skerry.model.outputs import OutputOptions, output_specs
-from skerry.model.recipe_options import RecipeOptions, make_recipe, scaling_doubt
+from skerry.model.recipe_options import RecipeOptions, make_recipe, preparation, scaling_doubt
 from skerry.model.reduce import choose_reduction
 from skerry.model.room import room_for
-from skerry.model.samples import Sample, class_folders, prepare_samples, read_samples, samples_bound
+from skerry.model.sample_arrays import Sample
+from skerry.model.samples import class_folders, prepare_samples, read_samples, samples_bound
+from skerry.model.settings import ModelSettings, read_settings, settings_beside
 from skerry.model.source import open_network
 from skerry.model.verify import Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
@@ -44,18 +46,19 @@ class BuildRequest:
     width) is needed for models with an open input size only. ``wish``: the candidates to try beside the fp32
     ONNX; ``max_abs`` and ``agreement`` None take the limits that suit each precision. ``sign`` gives
     ``signature.json`` for the manifest's bytes. ``outputs`` says of an output, by its name, what the model
-    does not tell.
+    does not tell. ``settings``: a ``model.toml``, the one beside the model without it; what is said here
+    comes before it, and it before what the model tells.
     """
 
     model: Path
     labels: Path | None
     samples: Path
     output: Path
-    crop: float | None = None
-    resize: str = "pillow:bilinear"
-    scaling: str = "none"
+    crop: float | str | None = None
+    resize: str | None = None
+    scaling: str | None = None
     colour: str | None = None
-    top_k: int = 5
+    top_k: int | None = None
     golden_count: int = 32
     max_abs: float | None = None
     agreement: float | None = None
@@ -69,6 +72,7 @@ class BuildRequest:
     trust: bool = False
     head: str | None = None
     outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
+    settings: Path | None = None
 
     @property
     def origin(self) -> Origin:
@@ -78,7 +82,16 @@ class BuildRequest:
 
     @property
     def options(self) -> RecipeOptions:
-        return RecipeOptions(self.crop, self.resize, self.scaling, self.colour, self.top_k)
+        return RecipeOptions(self.crop, self.resize, self.scaling, self.colour)
+
+    def with_settings(self, settings: ModelSettings) -> BuildRequest:
+        """This request, where it says nothing what the settings say; ``options`` are merged apart."""
+        return replace(
+            self,
+            head=self.head or settings.head,
+            size=self.size or settings.size,
+            outputs={**settings.outputs, **self.outputs},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     """
     started = time.perf_counter()
     _check(request)
+    settings = _settings(request, progress)
+    request = request.with_settings(settings)
+    options = request.options.over(settings.options)
     progress(f"reading {request.model.name}")
     network = open_network(request.origin, progress)
     progress(f"converting {network.layers} layers with {network.parameters:,} parameters")
@@ -122,11 +138,17 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     if converted.dropped:
         progress(f"left out, as they only act in training: {', '.join(converted.dropped)}")
     outputs = output_specs(
-        network, converted, lambda size: _labels(request, size), request.outputs, request.top_k
+        network,
+        converted,
+        lambda size: None if request.labels is None else read_labels(request.labels, size),
+        request.outputs,
+        request.top_k,
+        lambda size: _folder_labels(request.samples, size),
     )
     progress("; ".join(f"{spec.name!r} gives {_meaning(spec)}" for spec in outputs))
-    recipe = make_recipe(network, converted.input, outputs, request.options)
-    if doubt := scaling_doubt(network, request.options):
+    recipe = make_recipe(network, converted.input, outputs, options)
+    progress(preparation(network, options, recipe))
+    if doubt := scaling_doubt(network, options):
         progress(doubt)
     samples = read_samples(request.samples, samples_bound(recipe))
     progress(f"preparing {len(samples)} samples")
@@ -138,7 +160,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     singles, batches = _run(converted, inputs)
     gate = replace(request.wish.gate, max_abs=request.max_abs, agreement=request.agreement)
     limits = gate.thresholds("fp32")
-    verification = compare(expected, [singles, batches], names, recipe, request.top_k, limits.max_abs)
+    verification = compare(expected, [singles, batches], names, recipe, recipe.output.top_k, limits.max_abs)
     require(verification, limits)
     progress(f"agrees with {witness} to {verification.max_abs_difference:.1e} on {len(samples)} samples")
     # What travels is the original's own answer: the device compares itself with training, not with us.
@@ -216,13 +238,19 @@ def _check(request: BuildRequest) -> None:
         raise InvalidInput("a package needs at least one golden sample", value=request.golden_count)
 
 
-def _labels(request: BuildRequest, size: int) -> tuple[Label, ...] | None:
-    """The main output's labels: the file's, else the sample folders' names; None without either."""
-    if request.labels is not None:
-        return read_labels(request.labels, size)
-    folders = class_folders(request.samples) if request.samples.is_dir() else []
+def _settings(request: BuildRequest, progress: Progress) -> ModelSettings:
+    path = request.settings or settings_beside(request.model)
+    if path is None:
+        return ModelSettings()
+    progress(f"settings from {path}")
+    return read_settings(path)
+
+
+def _folder_labels(samples: Path, size: int) -> tuple[Label, ...] | None:
+    """The sample folders' names; None without any."""
+    folders = class_folders(samples) if samples.is_dir() else []
     labels = tuple(Label(str(i), name) for i, name in enumerate(folders))
-    return fitting(labels, size, f"{request.samples.name}/ (no label file given)") if labels else None
+    return fitting(labels, size, f"{samples.name}/ (no label file given)") if labels else None
 
 
 def _meaning(spec: OutputSpec) -> str:
@@ -260,7 +288,9 @@ def _certificate(
 def _accuracy(samples: list[Sample], outputs: F32, recipe: Recipe) -> float | None:
     if recipe.output.kind in ("regression", "sigmoid"):
         return None
-    names = {label.name: i for i, label in enumerate(recipe.output.labels)}
+    names: dict[str | int | None, int] = {label.name: i for i, label in enumerate(recipe.output.labels)}
+    # Numbers are the labels' places.
+    names |= {i: i for i in range(len(recipe.output.labels))}
     known = [(i, names[s.label]) for i, s in enumerate(samples) if s.label in names]
     if not known:
         return None

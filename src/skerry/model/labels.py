@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from skerry.errors import InvalidInput, NotFound
@@ -10,11 +11,16 @@ from skerry.package.recipe import Label
 
 
 def read_labels(path: Path, outputs: int) -> tuple[Label, ...]:
-    """The labels in ``path``, one per output, in output order.
+    """As ``read_label_file``; InvalidInput naming both counts when they are not as many as the outputs."""
+    return fitting(read_label_file(path), outputs, path.name)
+
+
+def read_label_file(path: Path) -> tuple[Label, ...]:
+    """The labels in ``path``, in output order.
 
     A text file has one name per line; JSON has a list of names or ``[id, name]`` pairs, or a dict by
     index (``{"0": ["n01440764", "tench"]}``, ``{"0": "tench"}``) or by name (``{"tench": 0}``, Keras'
-    class_indices). InvalidInput names what is wrong, and both counts when they differ.
+    class_indices). InvalidInput names what is wrong.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -22,8 +28,12 @@ def read_labels(path: Path, outputs: int) -> tuple[Label, ...]:
         raise NotFound(f"no label file {path}", path=str(path)) from exc
     except UnicodeDecodeError as exc:
         raise InvalidInput(f"{path.name} is not UTF-8 text", path=str(path)) from exc
-    labels = _from_json(text, path) if text.lstrip()[:1] in ("[", "{") else _from_lines(text, path)
-    return fitting(labels, outputs, path.name)
+    return _from_json(text, path) if text.lstrip()[:1] in ("[", "{") else _from_lines(text, path)
+
+
+def label_list(items: Sequence[object], source: str) -> tuple[Label, ...]:
+    """Labels from a list of names or ``[id, name]`` pairs in ``source``; InvalidInput names the odd one."""
+    return tuple(_label(i, item, source) for i, item in enumerate(items))
 
 
 def fitting(labels: tuple[Label, ...], outputs: int, source: str) -> tuple[Label, ...]:
@@ -52,7 +62,7 @@ def _from_json(text: str, path: Path) -> tuple[Label, ...]:
     except (ValueError, RecursionError) as exc:
         raise InvalidInput(f"{path.name} is not JSON: {exc}", path=str(path)) from exc
     if isinstance(document, list):
-        return tuple(_label(i, item, path) for i, item in enumerate(document))
+        return label_list(document, path.name)
     if document and all(isinstance(value, int) for value in document.values()):
         document = {str(index): name for name, index in document.items()}
     expected = {str(i) for i in range(len(document))}
@@ -62,10 +72,10 @@ def _from_json(text: str, path: Path) -> tuple[Label, ...]:
             f"{path.name} must have the indices 0 to {len(document) - 1}; {odd!r} does not fit",
             path=str(path),
         )
-    return tuple(_label(i, document[str(i)], path) for i in range(len(document)))
+    return label_list([document[str(i)] for i in range(len(document))], path.name)
 
 
-def _label(index: int, item: object, path: Path) -> Label:
+def _label(index: int, item: object, source: str) -> Label:
     match item:
         case str() if item:
             return Label(str(index), item)
@@ -74,8 +84,8 @@ def _label(index: int, item: object, path: Path) -> Label:
         case {"id": str() as identifier, "name": str() as name} if identifier and name:
             return Label(identifier, name)
     raise InvalidInput(
-        f"{path.name}: label {index} is {item!r}",
+        f"{source}: label {index} is {item!r}",
         hint="a name, or an [id, name] pair",
-        path=str(path),
+        path=source,
         index=index,
     )

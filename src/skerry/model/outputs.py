@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skerry.errors import InvalidInput
 from skerry.model.convert import Converted, Head
@@ -30,9 +30,13 @@ def output_specs(
     converted: Converted,
     labels: Callable[[int], tuple[Label, ...] | None],
     options: Mapping[str, OutputOptions],
-    top_k: int = TOP_K,
+    top_k: int | None = None,
+    otherwise: Callable[[int], tuple[Label, ...] | None] = lambda _: None,
 ) -> tuple[OutputSpec, ...]:
-    """The outputs in the order of the file; ``labels`` gives the main one's by its size, None without any.
+    """The outputs in the order of the file.
+
+    ``labels`` gives the main one's by its size, None without any; ``top_k`` is the main one's, and both come
+    before ``options``. ``otherwise`` gives labels where nobody named any.
 
     InvalidInput when options are for an output that the model does not have, or labels do not fit.
     """
@@ -44,18 +48,17 @@ def output_specs(
             )
     main = converted.heads[0]
     first = options.get(main.name, OutputOptions())
-    given = labels(main.size)
-    if given is not None:
-        first = OutputOptions(first.kind, given, first.top_k, first.threshold)
-    specs = [_spec(network, main, first, top_k, needs_labels=True)]
+    named = labels(main.size) or first.labels or otherwise(main.size)
+    first = replace(first, labels=named, top_k=top_k or first.top_k)
+    specs = [_spec(network, main, first, needs_labels=True)]
     specs += [
-        _spec(network, head, options.get(head.name, OutputOptions()), top_k, needs_labels=False)
+        _spec(network, head, options.get(head.name, OutputOptions()), needs_labels=False)
         for head in converted.heads[1:]
     ]
     return tuple(specs)
 
 
-def _spec(network: Network, head: Head, said: OutputOptions, top_k: int, *, needs_labels: bool) -> OutputSpec:
+def _spec(network: Network, head: Head, said: OutputOptions, *, needs_labels: bool) -> OutputSpec:
     kind = said.kind or _kind(network, head, said.labels)
     labels = said.labels
     if labels is None:
@@ -71,7 +74,7 @@ def _spec(network: Network, head: Head, said: OutputOptions, top_k: int, *, need
         head.name,
         kind,
         labels,
-        min(said.top_k or top_k, len(labels)),
+        min(said.top_k or TOP_K, len(labels)),
         0.0 if said.threshold is None else said.threshold,
     )
 

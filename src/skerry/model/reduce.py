@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skerry.model.keras_file import F32
-from skerry.model.samples import Sample
+from skerry.model.sample_arrays import Sample
 from skerry.package.candidate import Candidate
 from skerry.package.postprocess import scores
 from skerry.package.preprocess import open_image, prepare, reduction

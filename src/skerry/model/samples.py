@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from skerry.errors import InvalidInput, NotFound, SkerryError
 from skerry.model.keras_file import F32
+from skerry.model.sample_arrays import Sample, array_samples
 from skerry.package.preprocess import prepare
 from skerry.package.recipe import Recipe
 
@@ -21,22 +21,16 @@ INPUT_BYTES_MAX = 512 << 20
 SAMPLE_HINT = "take it out of the folder, or put a whole image there"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image file: its path under the folder, its bytes, its class where it lies in a sub-folder."""
-
-    name: str
-    data: bytes
-    label: str | None = None
-
-
 def read_samples(folder: Path, limit: int = SAMPLES_MAX) -> list[Sample]:
     """Up to ``limit`` images under ``folder``, taken in turn from each class (sub-folder), in name order.
 
-    Hidden files are ignored. NotFound without the folder, InvalidInput when it has no files.
+    Instead of a folder also an ``.npz`` (``array_samples``). Hidden files are ignored. NotFound without the
+    folder, InvalidInput when it has no files.
     """
+    if folder.suffix == ".npz":
+        return array_samples(folder, limit)
     if not folder.is_dir():
-        raise NotFound(f"no sample folder {folder}", path=str(folder))
+        raise NotFound(f"no sample folder {folder}", hint="a folder, or an .npz file", path=str(folder))
     classes: dict[str | None, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)

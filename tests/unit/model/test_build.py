@@ -217,7 +217,8 @@ def test_doubtful_scalings_are_mentioned(zoo: Path) -> None:
     assert "twice" not in scaling_doubt(transfer, RecipeOptions())
     assert scaling_doubt(transfer, RecipeOptions()) == scaling_doubt(plain, RecipeOptions(scaling="tf")) == ""
     assert "itself" in scaling_doubt(transfer, RecipeOptions(scaling="tf"))
-    assert "0..255" in scaling_doubt(plain, RecipeOptions())
+    assert "0..255" in scaling_doubt(plain, RecipeOptions(scaling="none"))
+    assert scaling_doubt(plain, RecipeOptions()) == ""  # Told from its name.
 
 
 def test_a_python_without_keras_is_reported_cleanly(zoo: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from skerry.model.keras_file import F32
 from skerry.model.reduce import SAMPLES_MIN, choose_reduction
-from skerry.model.samples import Sample
+from skerry.model.sample_arrays import Sample
 from skerry.package.candidate import Candidate
 from skerry.package.preprocess import prepare
 from tests.unit.package.test_reduced import EXACT, noise, smooth
