@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import Signer, key_signer
 from skerry.contract.hub_desired import parse_hub_desired
@@ -25,15 +23,17 @@ from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.contract.topics import ConnectName
 from skerry.edge.daemon.server_certificate import ServerCertificate
 from skerry.edge.hub.authority import Authority
+from skerry.edge.hub.bags import Bags
 from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
-from skerry.edge.hub.router import RoutingTable, destinations, input_of
+from skerry.edge.hub.router import Router, RoutingTable, input_of
 from skerry.edge.hub.sessions import Sessions
 from skerry.edge.hub.twin_cache import CachedTwin
+from skerry.mqtt.outcome import settled
 from skerry.mqtt.server import serve
 from skerry.protocol.device_session import DeviceSession
 from skerry.protocol.head import Head
 from skerry.service import certificates
-from skerry.service.lifecycle import run_until_signal
+from skerry.service.loop import serve_until_signal
 from skerry.service.metrics import Metrics
 from skerry.store.database import Database
 from skerry.store.documents import DOCUMENTS, Documents
@@ -98,8 +98,8 @@ class MemoryBackend:
         self._clock = clock
         self._authority = Authority(lambda identity: [key_of(identity)], [HUB], clock)
         self._sessions = Sessions()
-        self._table = RoutingTable.of(parse_hub_desired(DESIRED))
-        self._sending: set[asyncio.Task[None]] = set()
+        self._router = Router(RoutingTable.of(parse_hub_desired(DESIRED)))
+        self._bags = Bags()
 
     async def authenticate(
         self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
@@ -112,17 +112,17 @@ class MemoryBackend:
     async def save_subscriptions(self, identity: Identity, subs: Mapping[str, int]) -> None: ...
 
     def telemetry(self, sender: Identity, message: Message) -> Awaitable[None]:
-        for destination in destinations(sender, message, self._table, self._clock.now().timestamp()):
+        for destination in self._router.destinations(sender, message):
             if (found := input_of(destination.endpoint)) is None:
                 continue
             session = self._sessions.listening(Identity(DEVICE, ModuleId(found[0])), "inputs")
             if session is not None:
-                task = asyncio.ensure_future(session.send_input(found[1], message))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+                # Acknowledged by the listener or not: nobody waits for that here.
+                session.forward_input(found[1], self._bag(sender, message), message.body)
+        return settled()
+
+    def _bag(self, sender: Identity, message: Message) -> bytes:
+        return self._bags.stamped(sender, message).local.partition(b"\n")[2]
 
     async def twin(self, identity: Identity) -> dict[str, Any]:
         return {}
@@ -155,13 +155,12 @@ def certificate(folder: Path, clock: Clock) -> ssl.SSLContext:
     return ServerCertificate(authority, ["localhost"], clock).context
 
 
-async def main(durability: str, folder: Path, certificates_folder: str) -> None:
+def main(durability: str, folder: Path, certificates_folder: str) -> None:
     clock = SystemClock()
     tls = None if certificates_folder == "-" else certificate(Path(certificates_folder), clock)
     serve_it = {"durable": durable, "memory": memory}[durability]
-    await run_until_signal(lambda stop: serve_it(folder, tls, clock, stop))
+    serve_until_signal(lambda stop: serve_it(folder, tls, clock, stop))
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

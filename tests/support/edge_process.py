@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 from skerry.clock import SystemClock
 from skerry.edge.daemon.provisioning import read_settings
 from skerry.edge.main import EdgeAddresses, run
+from skerry.service.loop import serve_until_signal
 from tests.support.engine import MemoryEngine
 
 
@@ -18,6 +18,5 @@ def ready(addresses: EdgeAddresses) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        run(read_settings(Path(sys.argv[1])), asyncio.Event(), ready, engine=MemoryEngine(SystemClock()))
-    )
+    settings = read_settings(Path(sys.argv[1]))
+    serve_until_signal(lambda stop: run(settings, stop, ready, engine=MemoryEngine(SystemClock())))

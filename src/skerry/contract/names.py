@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skerry.errors import InvalidInput
 
@@ -45,6 +45,14 @@ class Identity:
 
     device: DeviceId
     module: ModuleId | None = None
+    # An identity is looked up many times per message.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.device, self.module)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def parse(cls, client_id: str) -> Identity:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 
-import uvloop
-
 from skerry.clock import SystemClock
 from skerry.edge.main import EdgeAddresses, run
 from skerry.edge.settings import EdgeSettings
-from skerry.service.lifecycle import run_until_signal
+from skerry.service.loop import serve_until_signal
 from skerry.service.systemd import Notifier
 
 
@@ -31,4 +29,4 @@ def main(settings: EdgeSettings) -> None:
             alive.cancel()
             await asyncio.gather(alive, return_exceptions=True)
 
-    uvloop.run(run_until_signal(serve))
+    serve_until_signal(serve)

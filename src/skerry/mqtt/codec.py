@@ -306,23 +306,36 @@ def encode_puback(packet_id: int) -> bytes:
 
 
 def encode_publish(
-    topic: str, payload: bytes, qos: int = 0, packet_id: int = 0, *, dup: bool = False, retain: bool = False
+    topic: str | bytes,
+    payload: bytes,
+    qos: int = 0,
+    packet_id: int = 0,
+    *,
+    dup: bool = False,
+    retain: bool = False,
 ) -> bytes:
-    name = _utf8(topic)
+    """A topic of bytes is UTF-8 already."""
+    name = _utf8(topic) if isinstance(topic, str) else topic
     first = 0x30 | qos << 1
     if dup:
         first |= 8
     if retain:
         first |= 1
-    length = 2 + len(name) + len(payload)
+    size = len(name)
+    length = 2 + size + len(payload)
     if qos:
         length += 2
-    if len(name) > 65535 or not name or length > _REMAINING_MAX:
-        raise InvalidInput("a topic or payload does not fit a PUBLISH", field="topic", value=topic[:80])
-    head = bytes((first, length)) if length < 0x80 else bytes((first,)) + _length(length)
+    if size > 65535 or not name or length > _REMAINING_MAX:
+        shown = name[:80].decode(errors="replace")
+        raise InvalidInput("a topic or payload does not fit a PUBLISH", field="topic", value=shown)
+    if 0x80 <= length < 0x4000:
+        # Most messages: the remaining length has two bytes.
+        head = bytes((first, length & 0x7F | 0x80, length >> 7, size >> 8, size & 0xFF))
+    else:
+        head = bytes((first,)) + _length(length) + size.to_bytes(2, "big")
     if qos:
-        return b"".join((head, len(name).to_bytes(2, "big"), name, packet_id.to_bytes(2, "big"), payload))
-    return b"".join((head, len(name).to_bytes(2, "big"), name, payload))
+        return b"".join((head, name, packet_id.to_bytes(2, "big"), payload))
+    return b"".join((head, name, payload))
 
 
 def _connect_body(packet: Connect) -> bytes:

@@ -135,11 +135,16 @@ class Link(Stream):
     def data_received(self, data: bytes) -> None:
         if not self.is_open:
             return
+        # What is to be written meanwhile goes out at the end of this.
+        self._flush_due = True
         try:
             self._run(self._session.receive(data, self._clock.monotonic()))
         except MqttError as exc:
             self._end(str(exc))
-        self._flush()
+        finally:
+            self._flush_due = False
+        if self._session.has_outgoing:
+            self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -101,12 +101,14 @@ class _Session(Generic[T]):
         """The tokens of those messages, oldest first."""
         return self._window.tokens()
 
-    def publish(self, topic: str, payload: bytes, token: T, *, dup: bool = False) -> None:
+    def publish(self, topic: str | bytes, payload: bytes, token: T, *, dup: bool = False) -> None:
         """Send a QoS 1 message when there is room; Acknowledged(token) follows, or ``lost`` returns it."""
-        self._window.add(topic, payload, token, dup=dup)
-        self._pump()
+        if self.state is not State.OPEN:
+            self._window.add(topic, payload, token, dup=dup)
+        elif (packet := self._window.send(topic, payload, token, dup=dup)) is not None:
+            self._out.append(packet)
 
-    def publish_once(self, topic: str, payload: bytes) -> None:
+    def publish_once(self, topic: str | bytes, payload: bytes) -> None:
         """Send a QoS 0 message."""
         self._out.append(encode_publish(topic, payload))
 
@@ -115,6 +117,11 @@ class _Session(Generic[T]):
         out = self._receipts.finish(receipt)
         if out:
             self._out.append(out)
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._out)
 
     def outgoing(self) -> bytes:
         """What to write now; each byte is returned once."""

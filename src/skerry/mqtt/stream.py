@@ -71,7 +71,7 @@ class Stream(asyncio.Protocol):
         """QoS 1 messages published here that have no PUBACK yet."""
         return self._state.in_flight
 
-    def publish(self, topic: str, payload: bytes, qos: int = 0, dup: bool = False) -> Delivery:
+    def publish(self, topic: str | bytes, payload: bytes, qos: int = 0, dup: bool = False) -> Delivery:
         """Send a message; settled on PUBACK (QoS 1) or once written (QoS 0).
 
         Its error is Unavailable when the link ends first. Throttled (at once) when too many wait.
@@ -135,6 +135,9 @@ class Stream(asyncio.Protocol):
             self._finish(received)
             return
         if type(work) is Outcome:
+            if work.settled and work.error is None:
+                self._finish(received)
+                return
             group = self._awaited.get(work)
             if group is None:
                 group = self._awaited[work] = []

@@ -22,7 +22,7 @@ _PACKET_ID_MAX = 65535
 
 @dataclass(slots=True)
 class _Waiting(Generic[T]):
-    topic: str
+    topic: str | bytes
     payload: bytes
     dup: bool
     token: T
@@ -55,7 +55,14 @@ class Window(Generic[T]):
         """Messages that wait for room."""
         return len(self._waiting)
 
-    def add(self, topic: str, payload: bytes, token: T, *, dup: bool = False) -> None:
+    def send(self, topic: str | bytes, payload: bytes, token: T, *, dup: bool = False) -> bytes | None:
+        """The packet that may go out at once, or None and the message waits; Throttled when too many do."""
+        if self._waiting or not self._has_room():
+            self.add(topic, payload, token, dup=dup)
+            return None
+        return self._packet(topic, payload, token, dup)
+
+    def add(self, topic: str | bytes, payload: bytes, token: T, *, dup: bool = False) -> None:
         """Queue a message; Throttled when too many wait already."""
         if len(self._waiting) >= self._waiting_max:
             raise Throttled("too many messages wait for this peer", waiting=len(self._waiting))
@@ -66,12 +73,15 @@ class Window(Generic[T]):
         packets = []
         while self._waiting and self._has_room():
             message = self._waiting.popleft()
-            packet_id = self._next_id()
-            packet = encode_publish(message.topic, message.payload, 1, packet_id, dup=message.dup)
-            self._sent[packet_id] = (message.token, len(packet))
-            self._sent_bytes += len(packet)
-            packets.append(packet)
+            packets.append(self._packet(message.topic, message.payload, message.token, message.dup))
         return packets
+
+    def _packet(self, topic: str | bytes, payload: bytes, token: T, dup: bool) -> bytes:
+        packet_id = self._next_id()
+        packet = encode_publish(topic, payload, 1, packet_id, dup=dup)
+        self._sent[packet_id] = (token, len(packet))
+        self._sent_bytes += len(packet)
+        return packet
 
     def acknowledge(self, packet_id: int) -> T | None:
         """The token of the message; None for an id that is not in flight (a late or repeated PUBACK)."""

@@ -64,6 +64,8 @@ class DeviceSession:
             self._families["inputs"] = inputs_filter(identity).removesuffix("#")
         self._filters = dict(filters)
         self._granted: dict[str, int] = {}
+        # As many as the routes name.
+        self._input_topics: dict[str, bytes] = {}
         self._judge()
         self._calls: dict[str, asyncio.Future[MethodResponse]] = {}
         self._last_call = 0
@@ -98,12 +100,16 @@ class DeviceSession:
 
     async def send_input(self, input: str, message: Message, *, dup: bool = False) -> None:
         """Return once the module has acknowledged a message to its ``input``."""
-        await self.forward_input(input, encode_bag(message), message.body, dup=dup)
+        await self.forward_input(input, encode_bag(message).encode(), message.body, dup=dup)
 
-    def forward_input(self, input: str, bag: str, body: bytes, *, dup: bool = False) -> Outcome:
+    def forward_input(self, input: str, bag: bytes, body: bytes, *, dup: bool = False) -> Outcome:
         """``send_input`` for properties that are encoded already; settled when the module acknowledged."""
-        qos = self._listening("inputs")
-        return self._link.publish(input_topic(self.identity, input, bag), body, qos, dup)
+        qos = self._granted.get("inputs")
+        if qos is None:
+            qos = self._listening("inputs")
+        if (root := self._input_topics.get(input)) is None:
+            root = self._input_topics[input] = input_topic(self.identity, input, "").encode()
+        return self._link.publish(root + bag, body, qos, dup)
 
     async def send_desired(self, patch: Mapping[str, Any], version: int) -> None:
         """Tell of new desired properties, if it listens; ``$version`` is put into the patch.

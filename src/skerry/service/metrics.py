@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, exposition
 
+from skerry.service.tallies import Counts, Spreads
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # From a loopback hop to a device that has to decode a large image on a slow CPU.
@@ -37,6 +39,16 @@ class Metrics:
     ) -> Histogram:
         """How values spread; the default buckets are seconds."""
         return Histogram(name, documentation, labels, buckets=buckets, registry=self.registry)
+
+    def counts(self, name: str, documentation: str, labels: Sequence[str]) -> Counts:
+        """A counter for what happens per message."""
+        return Counts(self.registry, name, documentation, labels)
+
+    def spreads(
+        self, name: str, documentation: str, labels: Sequence[str], buckets: Sequence[float] = SECONDS_BUCKETS
+    ) -> Spreads:
+        """A histogram for what happens per message."""
+        return Spreads(self.registry, name, documentation, labels, buckets)
 
     def exposition(self) -> bytes:
         """All of them as text, to be served with ``CONTENT_TYPE``."""

@@ -1,4 +1,4 @@
-"""The encoded properties of what is stored, stamped with who sent it when.
+"""The headers of what is stored: its encoded properties, stamped with who sent it when.
 
 A sender mostly repeats its properties, and then they come as the very same objects: encoded once.
 """
@@ -11,36 +11,46 @@ from dataclasses import dataclass
 from skerry.contract.message import BAG_CHARS_MAX, MESSAGE_BYTES_MAX, Message, encode_bag
 from skerry.contract.names import Identity
 from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY
+from skerry.edge.hub.router import upstream_endpoint
 
 # Room that our own properties take in the bag, generously.
 OWN_PROPERTIES_BYTES = 512
 # Senders whose last properties are remembered.
 REMEMBERED_MAX = 4096
 SMALL_BODY_BYTES = MESSAGE_BYTES_MAX // 2
+_SEQUENCE, _EPOCH = SEQUENCE_PROPERTY.encode(), EPOCH_PROPERTY.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A sender's properties, encoded for modules here (``local``) and for the hub (``upward``).
+    """A sender's properties as headers, for modules here (``local``) and for the hub (``upward``).
 
-    ``timed``: the sender said when. ``roomy``: ours fit beside them.
+    ``upstream`` is the sender's endpoint at the hub. ``timed``: the sender said when. ``roomy``: ours fit
+    beside them.
     """
 
     properties: Mapping[str, str | None]
     system: Mapping[str, str]
-    local: str
-    upward: str
+    upstream: str
+    local: bytes
+    upward: bytes
     timed: bool
     roomy: bool
 
-    def plain(self, suffix: str) -> str:
+    def plain(self, suffix: bytes) -> bytes:
         """What modules on the device get. A message at the very bound goes as it is."""
         return self.local if self.timed or not self.roomy else self.local + suffix
 
-    def numbered(self, suffix: str, number: int, epoch: str) -> str:
+    def numbered(self, suffix: bytes, number: int, epoch: bytes) -> bytes:
         """What the hub gets of a roomy message: with the ledger's number."""
-        time = "" if self.timed else suffix
-        return f"{self.upward}{time}&{SEQUENCE_PROPERTY}={number}&{EPOCH_PROPERTY}={epoch}"
+        return b"%b%b&%b=%d&%b=%b" % (
+            self.upward,
+            b"" if self.timed else suffix,
+            _SEQUENCE,
+            number,
+            _EPOCH,
+            epoch,
+        )
 
 
 class Bags:
@@ -62,27 +72,32 @@ class Bags:
         return known
 
 
-def time_suffix(now: str) -> str:
+def time_suffix(now: str) -> bytes:
     """The bag of the time a message was stored (ISO, UTC), to be put behind others."""
-    return "&" + encode_bag(Message(b"", {}, {"creationTime": now}))
+    return b"&" + encode_bag(Message(b"", {}, {"creationTime": now})).encode()
 
 
 def _stamp(sender: Identity, message: Message) -> Stamped:
     properties, system = message.properties, message.system
     timed = "creationTime" in system
     if not _has_room(message):
-        bag = encode_bag(message)
-        return Stamped(properties, system, bag, bag, timed, roomy=False)
+        headers = _headers(sender, message)
+        endpoint = upstream_endpoint(sender)
+        return Stamped(properties, system, endpoint, headers, headers, timed, roomy=False)
     origin = {"connectionDeviceId": str(sender.device)}
     if sender.module is not None:
         origin["connectionModuleId"] = str(sender.module)
     stamped = Message(b"", properties, {**system, **origin})
-    local = upward = encode_bag(stamped)
+    local = upward = _headers(sender, stamped)
     if SEQUENCE_PROPERTY in properties or EPOCH_PROPERTY in properties:
         ours = (SEQUENCE_PROPERTY, EPOCH_PROPERTY)
         theirs = {name: value for name, value in properties.items() if name not in ours}
-        upward = encode_bag(Message(b"", theirs, stamped.system))
-    return Stamped(properties, system, local, upward, timed, roomy=True)
+        upward = _headers(sender, Message(b"", theirs, stamped.system))
+    return Stamped(properties, system, upstream_endpoint(sender), local, upward, timed, roomy=True)
+
+
+def _headers(sender: Identity, message: Message) -> bytes:
+    return f"{sender.client_id}\n{encode_bag(message)}".encode()
 
 
 def _has_room(message: Message) -> bool:

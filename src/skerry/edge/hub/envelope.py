@@ -30,23 +30,18 @@ class Envelope:
         return int(text) if text is not None and text.isdecimal() else None
 
 
-def pack(destination: Destination, envelope: Envelope) -> Entry:
+def pack(destination: Destination, envelope: Envelope, expires_at: float | None) -> Entry:
     """The queue entry that brings ``envelope`` to ``destination``."""
-    return seal(destination, envelope.sender, encode_bag(envelope.message), envelope.message.body)
+    headers = f"{envelope.sender.client_id}\n{encode_bag(envelope.message)}".encode()
+    return Entry(destination.endpoint, destination.priority, expires_at, envelope.message.body, headers)
 
 
-def seal(destination: Destination, sender: Identity, bag: str, body: bytes) -> Entry:
-    """``pack`` for a message whose properties are encoded already."""
-    headers = f"{sender.client_id}\n{bag}".encode()
-    return Entry(destination.endpoint, destination.priority, destination.expires_at, body, headers)
-
-
-def bag_of(stored: Stored) -> str:
-    """The encoded properties as they were stored. Damaged when they are no text."""
-    try:
-        return stored.headers.decode().partition("\n")[2]
-    except UnicodeDecodeError as error:
-        raise _damaged(stored) from error
+def bag_of(stored: Stored) -> bytes:
+    """The encoded properties as they were stored. Damaged when they are none: a bag is ASCII."""
+    _, newline, bag = stored.headers.partition(b"\n")
+    if not newline or not bag.isascii():
+        raise _damaged(stored)
+    return bag
 
 
 def unpack(stored: Stored) -> Envelope:

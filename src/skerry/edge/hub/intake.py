@@ -8,43 +8,57 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from skerry.clock import Clock, iso
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.edge.hub.bags import Bags, time_suffix
-from skerry.edge.hub.envelope import seal
 from skerry.edge.hub.ledger import Ledger
 from skerry.edge.hub.limits import UNLIMITED, EndpointLimits, Policy, less, surplus
 from skerry.edge.hub.router import Destination, upstream_endpoint, upstream_sender
 from skerry.errors import SkerryError, StorageFull
+from skerry.mqtt.outcome import Outcome
 from skerry.store.queue import Entry, Length, Queue
 
 log = logging.getLogger(__name__)
 
 # So many messages are encoded without letting anybody else run: some milliseconds.
-BATCH_MAX = 512
+BATCH_MAX = 1024
 EMPTY = Length(0, 0)
 
 # Told how many messages of an endpoint were dropped to keep within its limits.
 Dropped = Callable[[str, int], None]
 
 
-@dataclass(slots=True, eq=False)
-class _Arrival:
+class _Arrival(NamedTuple):
     sender: Identity
     message: Message
     destinations: Sequence[Destination]
-    done: asyncio.Future[None]
+
+
+class _Batch:
+    """What shares an append; what one sender has in it ends one way."""
+
+    __slots__ = ("arrivals", "outcomes")
+
+    def __init__(self) -> None:
+        self.arrivals: list[_Arrival] = []
+        self.outcomes: dict[Identity, Outcome] = {}
+
+    def settle(self, senders: Iterable[Identity], error: BaseException | None = None) -> None:
+        for sender in senders:
+            self.outcomes[sender].settle(error)
 
 
 @dataclass(slots=True)
 class _Count:
     """Where a sender's numbers are in the batch that is being made."""
 
-    epoch: str
+    epoch: bytes
     number: int
     entry: int = -1
 
@@ -66,22 +80,26 @@ class Intake:
         self._clock = clock
         self._appended = appended
         self._dropped = dropped
-        self._waiting: list[_Arrival] = []
+        self._waiting: deque[_Batch] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._bags = Bags()
         self.bytes_max: int | None = None
         self.limits: EndpointLimits = UNLIMITED
         self.refused = 0
 
-    def accept(
-        self, sender: Identity, message: Message, destinations: Sequence[Destination]
-    ) -> asyncio.Future[None]:
-        """Resolves once the message is durable for all ``destinations``; else the store's error."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Arrival(sender, message, destinations, done))
+    def accept(self, sender: Identity, message: Message, destinations: Sequence[Destination]) -> Outcome:
+        """Settled once the message is durable for all ``destinations``; else with the store's error."""
+        waiting = self._waiting
+        if not waiting or len(waiting[-1].arrivals) >= BATCH_MAX:
+            waiting.append(_Batch())
+        batch = waiting[-1]
+        batch.arrivals.append(_Arrival(sender, message, destinations))
+        outcome = batch.outcomes.get(sender)
+        if outcome is None:
+            outcome = batch.outcomes[sender] = Outcome()
         if self._pump is None:
             self._pump = asyncio.create_task(self._run())
-        return done
+        return outcome
 
     async def close(self) -> None:
         """Let what is under way finish."""
@@ -89,55 +107,60 @@ class Intake:
             await self._pump
 
     async def _run(self) -> None:
-        batch: list[_Arrival] = []
+        batch = _Batch()
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+                batch = self._waiting.popleft()
                 await self._store_or_refuse(batch)
         # Whatever it is, each sender must hear of it rather than wait for ever.
         except BaseException as error:
             told = error if isinstance(error, Exception) else asyncio.CancelledError()
-            for arrival in [*batch, *self._waiting]:
-                if not arrival.done.done():
-                    arrival.done.set_exception(told)
-            self._waiting = []
+            for left in [batch, *self._waiting]:
+                left.settle(left.outcomes, told)
+            self._waiting.clear()
             raise
         finally:
             self._pump = None
 
-    async def _store_or_refuse(self, batch: Sequence[_Arrival]) -> None:
+    async def _store_or_refuse(self, batch: _Batch) -> None:
         """Store all; when there is no room for that, each sender's part that there is room for."""
         try:
-            await self._store(batch)
-            return
+            await self._store(batch.arrivals)
         except StorageFull as error:
-            senders = {arrival.sender for arrival in batch}
-            if len(senders) == 1:
-                self._refuse(batch, error)
-                return
+            if len(batch.outcomes) > 1:
+                await self._store_parts(batch)
+            else:
+                self._refuse(batch, batch.outcomes, error)
         except SkerryError as error:
-            self._refuse(batch, error)
-            return
-        for sender in senders:
-            part = [arrival for arrival in batch if arrival.sender == sender]
-            try:
-                await self._store(part)
-            except SkerryError as error:
-                self._refuse(part, error)
+            self._refuse(batch, batch.outcomes, error)
+        else:
+            batch.settle(batch.outcomes)
 
-    def _refuse(self, arrivals: Sequence[_Arrival], error: SkerryError) -> None:
-        self.refused += len(arrivals)
-        log.warning("refused %d messages of %s: %s", len(arrivals), arrivals[0].sender.client_id, error)
-        for arrival in arrivals:
-            if not arrival.done.done():
-                arrival.done.set_exception(error)
+    async def _store_parts(self, batch: _Batch) -> None:
+        for sender in batch.outcomes:
+            try:
+                await self._store([arrival for arrival in batch.arrivals if arrival.sender == sender])
+            except SkerryError as error:
+                self._refuse(batch, [sender], error)
+            else:
+                batch.settle([sender])
+
+    def _refuse(self, batch: _Batch, senders: Collection[Identity], error: SkerryError) -> None:
+        count = sum(1 for arrival in batch.arrivals if arrival.sender in senders)
+        self.refused += count
+        log.warning("refused %d messages of %s: %s", count, next(iter(senders)).client_id, error)
+        batch.settle(senders, error)
 
     async def _store(self, arrivals: Sequence[_Arrival]) -> None:
         senders = {arrival.sender for arrival in arrivals}
         await self._ledger.introduce(senders)
-        counts = {sender: _Count(self._ledger.epoch(sender), self._ledger.last(sender)) for sender in senders}
+        counts = {
+            sender: _Count(self._ledger.epoch(sender).encode(), self._ledger.last(sender))
+            for sender in senders
+        }
         entries = self._entries(arrivals, counts)
-        self._check_room(entries)
+        if self.bytes_max is not None:
+            self._check_room(entries, self.bytes_max)
         gone = await self._within_limits(entries) if self.limits != UNLIMITED else set()
         kept = [entry for index, entry in enumerate(entries) if index not in gone] if gone else entries
         sequences = await self._queue.append(kept)
@@ -151,37 +174,36 @@ class Intake:
                 newest[sender] = (count.number, sequences[last] if stored is None else stored[last])
         if newest:
             await self._ledger.committed(newest)
-        for arrival in arrivals:
-            if not arrival.done.done():
-                arrival.done.set_result(None)
-            for destination in arrival.destinations:
-                self._appended(destination)
+        # Mostly the very same list, as the router remembers it.
+        for destination in {id(arrival.destinations): arrival.destinations for arrival in arrivals}.values():
+            for one in destination:
+                self._appended(one)
 
     def _entries(self, arrivals: Sequence[_Arrival], counts: Mapping[Identity, _Count]) -> list[Entry]:
-        suffix = time_suffix(iso(self._clock.now()))
+        now = self._clock.now()
+        suffix, stored_at = time_suffix(iso(now)), now.timestamp()
         entries: list[Entry] = []
-        for arrival in arrivals:
-            sender, body = arrival.sender, arrival.message.body
-            stamped = self._bags.stamped(sender, arrival.message)
-            upstream = upstream_endpoint(sender)
-            for destination in arrival.destinations:
-                if destination.endpoint == upstream and stamped.roomy:
+        for sender, message, destinations in arrivals:
+            stamped = self._bags.stamped(sender, message)
+            for destination in destinations:
+                endpoint, life_s = destination.endpoint, destination.life_s
+                if endpoint == stamped.upstream and stamped.roomy:
                     count = counts[sender]
                     count.number, count.entry = count.number + 1, len(entries)
-                    bag = stamped.numbered(suffix, count.number, count.epoch)
+                    headers = stamped.numbered(suffix, count.number, count.epoch)
                 else:
-                    bag = stamped.plain(suffix)
-                entries.append(seal(destination, sender, bag, body))
+                    headers = stamped.plain(suffix)
+                expires_at = None if life_s is None else stored_at + life_s
+                entries.append(Entry(endpoint, destination.priority, expires_at, message.body, headers))
         return entries
 
-    def _check_room(self, entries: Sequence[Entry]) -> None:
-        if self.bytes_max is not None:
-            held = self._queue.bytes_held
-            if held + sum(entry.size for entry in entries) > self.bytes_max:
-                raise StorageFull(
-                    f"the store holds {held} bytes and its bound is {self.bytes_max}",
-                    hint="raise storeAndForwardConfiguration.storeLimits.maxSizeBytes",
-                )
+    def _check_room(self, entries: Sequence[Entry], bytes_max: int) -> None:
+        held = self._queue.bytes_held
+        if held + sum(entry.size for entry in entries) > bytes_max:
+            raise StorageFull(
+                f"the store holds {held} bytes and its bound is {bytes_max}",
+                hint="raise storeAndForwardConfiguration.storeLimits.maxSizeBytes",
+            )
 
     async def _within_limits(self, entries: Sequence[Entry]) -> set[int]:
         """Make room in full queues as their policy says; the indexes of newcomers that go themselves."""

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from time import perf_counter
 from urllib.parse import unquote_to_bytes
 
-from prometheus_client import Counter
-
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.edge.hub.router import input_of, upstream_sender
 from skerry.service.metrics import Metrics
+from skerry.service.tallies import Count, Spread
 from skerry.store.queue import Stored
 
 OUTPUT_KEY = b"%24.on="
@@ -25,24 +24,24 @@ class HubMetrics:
     """Counts; the gauges are read when they are asked for."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._received = metrics.counter(
+        self._received = metrics.counts(
             "edgehub_messages_received_total", "Messages taken from clients", ["route_output", "id"]
         )
         # Finding a labelled counter costs more than counting.
-        self._received_by: dict[tuple[str, Identity], Counter] = {}
-        self._sent = metrics.counter(
+        self._received_by: dict[Identity, dict[str, Count]] = {}
+        self._sent = metrics.counts(
             "edgehub_messages_sent_total",
             "Messages delivered",
             ["from", "to", "from_route_output", "to_route_input", "priority"],
         )
-        self._sent_by: dict[tuple[str, bytes, bytes, int], Counter] = {}
+        self._sent_by: dict[tuple[str, bytes, bytes, int], Count] = {}
         self._dropped = metrics.counter(
             "edgehub_messages_dropped_total", "Messages dropped", ["reason", "from", "from_route_output"]
         )
-        self._size = metrics.histogram(
+        self._size = metrics.spreads(
             "edgehub_message_size_bytes", "Bodies of messages taken", ["id"], SIZE_BUCKETS
         )
-        self._size_by: dict[Identity, Callable[[float], None]] = {}
+        self._size_by: dict[Identity, Spread] = {}
         self._twin_gets = metrics.counter("edgehub_gettwin_total", "Twins read", ["source", "id"])
         self._twin_time = metrics.histogram(
             "edgehub_gettwin_duration_seconds", "Reading a twin", ["source", "id"]
@@ -73,30 +72,31 @@ class HubMetrics:
 
     def received(self, sender: Identity, message: Message) -> None:
         output = message.system.get("outputName", "")
-        if (counter := self._received_by.get((output, sender))) is None:
-            counter = self._received.labels(output, sender.client_id)
-            self._received_by[output, sender] = counter
-            self._size_by[sender] = self._size.labels(sender.client_id).observe
-        counter.inc()
-        self._size_by[sender](len(message.body))
+        if (by_output := self._received_by.get(sender)) is None:
+            by_output = self._received_by[sender] = {}
+            self._size_by[sender] = self._size.labels(sender.client_id)
+        if (count := by_output.get(output)) is None:
+            count = by_output[output] = self._received.labels(output, sender.client_id)
+        count.value += 1
+        self._size_by[sender].add(len(message.body))
 
     def sent(self, stored: Stored) -> None:
         """A message was delivered."""
         sender, _, bag = stored.headers.partition(b"\n")
         output = _output(bag)
         key = (stored.endpoint, sender, output, stored.priority)
-        if (counter := self._sent_by.get(key)) is None:
+        if (count := self._sent_by.get(key)) is None:
             to, name = input_of(stored.endpoint) or ("upstream", "")
-            counter = self._sent.labels(
+            count = self._sent.labels(
                 sender.decode(errors="replace"),
                 to,
                 unquote_to_bytes(output).decode(errors="replace"),
                 name,
-                stored.priority,
+                str(stored.priority),
             )
             if len(self._sent_by) < SENT_MAX:
-                self._sent_by[key] = counter
-        counter.inc()
+                self._sent_by[key] = count
+        count.value += 1
 
     def no_route(self, sender: Identity, message: Message) -> None:
         self.unrouted += 1

@@ -17,6 +17,7 @@ from skerry.edge.hub.router import Router
 from skerry.edge.hub.sessions import Sessions
 from skerry.edge.hub.twins import Twins
 from skerry.errors import SkerryError
+from skerry.mqtt.outcome import settled
 from skerry.protocol.device_session import DeviceSession
 from skerry.store.documents import Documents
 
@@ -71,12 +72,10 @@ class EdgeBackend:
 
     def telemetry(self, sender: Identity, message: Message) -> Awaitable[None]:
         self._metrics.received(sender, message)
-        targets = self._router().destinations(sender, message, self._clock.now().timestamp())
+        targets = self._router().destinations(sender, message)
         if not targets:
             self._metrics.no_route(sender, message)
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            done.set_result(None)
-            return done
+            return settled()
         return self._intake.accept(sender, message, targets)
 
     async def twin(self, identity: Identity) -> dict[str, Any]:

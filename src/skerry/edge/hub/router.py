@@ -6,7 +6,7 @@ Pure. All routes are looked at; a message goes once to each endpoint, by the rou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,11 +22,11 @@ INPUT_PREFIX = "input/"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One endpoint a message is stored for; ``expires_at`` in unix seconds, None for never."""
+    """One endpoint a message is stored for, to live there ``life_s`` seconds; None for ever."""
 
     endpoint: str
     priority: int
-    expires_at: float | None
+    life_s: float | None
 
 
 def upstream_endpoint(sender: Identity) -> str:
@@ -86,8 +86,7 @@ REMEMBERED_MAX = 4096
 class _Remembered:
     properties: Mapping[str, str | None]
     system: Mapping[str, str]
-    specs: Sequence[RouteSpec]
-    lasting: list[Destination] | None
+    destinations: Sequence[Destination]
 
 
 class Router:
@@ -103,25 +102,17 @@ class Router:
         conditions = [spec.route.condition for spec in table.routes]
         self._by_properties = not any(c is not None and reads_body(c) for c in conditions)
 
-    def destinations(self, sender: Identity, message: Message, now: float) -> list[Destination]:
-        """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
+    def destinations(self, sender: Identity, message: Message) -> Sequence[Destination]:
+        """Where ``message`` goes; empty: no route wants it."""
         if not self._by_properties:
-            return destinations(sender, message, self._table, now)
+            return destinations(sender, message, self._table)
         last = self._last.get(sender)
         if last is None or last.properties is not message.properties or last.system is not message.system:
-            last = self._learn(sender, message, now)
-        if last.lasting is not None:
-            return last.lasting
-        return list(_best(last.specs, sender, self._table, now).values())
-
-    def _learn(self, sender: Identity, message: Message, now: float) -> _Remembered:
-        specs = _wanted(sender, message, self._table)
-        found = list(_best(specs, sender, self._table, now).values())
-        lasting = found if all(destination.expires_at is None for destination in found) else None
-        if len(self._last) >= REMEMBERED_MAX:
-            self._last.clear()
-        learned = self._last[sender] = _Remembered(message.properties, message.system, specs, lasting)
-        return learned
+            found = destinations(sender, message, self._table)
+            if len(self._last) >= REMEMBERED_MAX:
+                self._last.clear()
+            last = self._last[sender] = _Remembered(message.properties, message.system, found)
+        return last.destinations
 
 
 def source_of(sender: Identity, message: Message) -> str:
@@ -129,21 +120,13 @@ def source_of(sender: Identity, message: Message) -> str:
     return telemetry_source(sender, sender.device, message.system.get("outputName"))
 
 
-def destinations(sender: Identity, message: Message, table: RoutingTable, now: float) -> list[Destination]:
-    """Where ``message`` goes when it is stored at ``now`` (unix seconds); empty: no route wants it."""
-    return list(_best(_wanted(sender, message, table), sender, table, now).values())
-
-
-def _wanted(sender: Identity, message: Message, table: RoutingTable) -> list[RouteSpec]:
+def destinations(sender: Identity, message: Message, table: RoutingTable) -> list[Destination]:
+    """Where ``message`` goes; empty: no route wants it."""
     source = source_of(sender, message)
-    return [spec for spec in table.by_priority if matches(spec.route, source, message)]
-
-
-def _best(
-    specs: Iterable[RouteSpec], sender: Identity, table: RoutingTable, now: float
-) -> dict[str, Destination]:
     best: dict[str, Destination] = {}
-    for spec in specs:
+    for spec in table.by_priority:
+        if not matches(spec.route, source, message):
+            continue
         match spec.route.sink:
             case Upstream():
                 endpoint = upstream_endpoint(sender)
@@ -151,7 +134,5 @@ def _best(
                 endpoint = input_endpoint(module, name)
         # 0 or none given means the hub's own time to live (contract.md §6.3).
         seconds = spec.time_to_live_s or table.time_to_live_s
-        best.setdefault(
-            endpoint, Destination(endpoint, spec.priority, None if seconds < 0 else now + seconds)
-        )
-    return best
+        best.setdefault(endpoint, Destination(endpoint, spec.priority, None if seconds < 0 else seconds))
+    return list(best.values())

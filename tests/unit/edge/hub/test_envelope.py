@@ -13,7 +13,7 @@ from skerry.errors import Damaged
 from skerry.store.queue import Entry, Stored
 from tests.support.edge import module
 
-TO = Destination("upstream/edge-1/camera", 3, 12.5)
+TO = Destination("upstream/edge-1/camera", 3, None)
 
 
 def stored(entry: Entry) -> Stored:
@@ -31,7 +31,7 @@ def stored(entry: Entry) -> Stored:
 def test_a_message_reads_back(body: bytes, properties: dict[str, str | None]) -> None:
     properties = {k: v for k, v in properties.items() if k.isprintable() and k != "iothub-operation"}
     envelope = Envelope(module("camera"), Message(body, properties, {"contentType": "image/jpeg"}))
-    entry = pack(TO, envelope)
+    entry = pack(TO, envelope, 12.5)
     assert (entry.endpoint, entry.priority, entry.expires_at) == (TO.endpoint, 3, 12.5)
     assert unpack(stored(entry)) == envelope
 

@@ -21,7 +21,6 @@ from skerry.edge.hub.router import (
 )
 from tests.support.edge import hub_desired, module
 
-NOON = 1000.0
 CAMERA = module("camera")
 IMAGE = Message(b"jpeg", {"quality": "high"}, {"outputName": "images"})
 
@@ -38,7 +37,7 @@ def test_every_matching_route_gets_the_message() -> None:
         b="FROM /messages/* INTO $upstream",
         c='FROM /messages/modules/other/* INTO BrokeredEndpoint("/modules/cnn/inputs/other")',
     )
-    assert {d.endpoint for d in destinations(CAMERA, IMAGE, routes, NOON)} == {
+    assert {d.endpoint for d in destinations(CAMERA, IMAGE, routes)} == {
         "input/cnn/image",
         "upstream/edge-1/camera",
     }
@@ -53,19 +52,19 @@ def test_one_endpoint_gets_it_once_by_the_best_priority() -> None:
             "timeToLiveSecs": 60,
         },
     )
-    assert destinations(CAMERA, IMAGE, routes, NOON) == [Destination("upstream/edge-1/camera", 1, NOON + 60)]
-    assert destinations(CAMERA, Message(b""), routes, NOON) == [
+    assert destinations(CAMERA, IMAGE, routes) == [Destination("upstream/edge-1/camera", 1, 60)]
+    assert destinations(CAMERA, Message(b""), routes) == [
         Destination("upstream/edge-1/camera", PRIORITY_DEFAULT, None)
     ]
 
 
 def test_a_route_without_a_time_to_live_takes_the_hubs() -> None:
     routes = table(7200, up={"route": "FROM /* INTO $upstream", "timeToLiveSecs": 0})
-    assert destinations(CAMERA, IMAGE, routes, NOON)[0].expires_at == NOON + 7200
+    assert destinations(CAMERA, IMAGE, routes)[0].life_s == 7200
 
 
 def test_no_routes_no_destinations() -> None:
-    assert destinations(CAMERA, IMAGE, RoutingTable(), NOON) == []
+    assert destinations(CAMERA, IMAGE, RoutingTable()) == []
 
 
 @given(st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True), st.text(min_size=1, max_size=20))
@@ -81,9 +80,9 @@ def test_what_the_router_remembers_is_what_it_would_find() -> None:
     router = Router(routes)
     good, bad = Message(b"", {"kind": "good"}), Message(b"", {"kind": "bad"})
     for message in (good, good, bad, good, Message(b"other", good.properties, good.system), bad):
-        expected = destinations(module("cnn"), message, routes, 5.0)
-        assert router.destinations(module("cnn"), message, 5.0) == expected
-    assert len(router.destinations(module("camera"), good, 5.0)) == 1
+        expected = destinations(module("cnn"), message, routes)
+        assert router.destinations(module("cnn"), message) == expected
+    assert len(router.destinations(module("camera"), good)) == 1
 
 
 def test_a_route_that_reads_the_body_is_looked_at_for_every_message() -> None:
@@ -91,7 +90,7 @@ def test_a_route_that_reads_the_body_is_looked_at_for_every_message() -> None:
     system = {"contentType": "application/json", "contentEncoding": "utf-8"}
     properties: dict[str, str | None] = {}
     found = [
-        len(router.destinations(module("cnn"), Message(body, properties, system), 0.0))
+        len(router.destinations(module("cnn"), Message(body, properties, system)))
         for body in (b'{"n": 2}', b'{"n": 0}', b'{"n": 3}')
     ]
     assert found == [1, 0, 1]
