@@ -23,7 +23,7 @@ from skerry.edge.agent.state import (
     Tally,
     Wait,
 )
-from skerry.edge.engine.port import Observed, RunSpec
+from skerry.edge.engine.port import Health, Observed, RunSpec
 from tests.unit.edge.agent.builders import NOON, all_of, here, running, seen, tallies, wanted
 
 
@@ -235,3 +235,31 @@ def test_a_restart_is_never_held() -> None:
     ended = seen(status="exited", exit_code=1, finished_at=NOON - 60)
     planned = plan(modules, running(ended, young), NO_HISTORY, NOON, Rules(0, 30.0))
     assert planned.steps == (Start("cnn", "exited with code 1", restart=True),)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), min_size=1),
+    st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["starting", "healthy", "unhealthy", None])),
+)
+def test_with_readiness_everything_still_runs_in_the_end_and_in_order(
+    orders: dict[str, int], healths: dict[str, Health | None]
+) -> None:
+    """Even where a module never gets healthy: it holds the later ones for so long and no longer."""
+    modules = all_of(*(wanted(name, startup_order=order) for name, order in orders.items()))
+    observed: dict[str, Observed] = {}
+    images = {"cnn:1": Image(present=True, pulled=True)}
+    now, begun, rules = NOON, list[str](), Rules(readiness_s=30.0)
+    for _ in range(20):
+        planned = plan(modules, observed, History(images=images), now, rules)
+        for step in planned.steps:
+            if isinstance(step, Create):
+                observed[step.run.name] = seen(step.run.name, step.run.image, status="created")
+            elif isinstance(step, Start) and not step.restart:
+                begun.append(step.module)
+                health = healths.get(step.module)
+                observed[step.module] = replace(
+                    observed[step.module], status="running", started_at=now, health=health
+                )
+        now = now if planned.wake_at is None else planned.wake_at
+    assert sorted(begun) == sorted(orders)
+    assert [orders[name] for name in begun] == sorted(orders.values())
