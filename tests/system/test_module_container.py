@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
 import json
 import subprocess
+import tarfile
 import threading
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from skerry.edge.engine.docker_load import load_into_docker
 from skerry.model.image import build_module_image
+from skerry.oci.dockerfile import write_context
 from tests.system.test_images import CACHE, note
 from tests.unit.serve.support import make_package
 
@@ -20,6 +25,12 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 LOCKED_DOWN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none")
 STATE = "/var/lib/skerry"
+# What a container of the image runs as; the other keys are of the build.
+CONFIG = (
+    *("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "Healthcheck"),
+    "StopSignal",
+)
+NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 def docker(*words: str) -> str:
@@ -43,8 +54,12 @@ def until_said(name: str, text: str, times: int = 1) -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    place = tmp_path_factory.mktemp("container")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("container")
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> Iterator[str]:
     make_package(place / "package")
     name = f"skerry-test/cnn:{uuid.uuid4().hex[:8]}"
     repository, _, tag = name.partition(":")
@@ -52,6 +67,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         place / "package", name=repository, tag=tag, output=place / "out", cache=CACHE, progress=note
     )
     assert asyncio.run(load_into_docker(built.layout, name))
+    write_context(built.layout, place / "context")
     yield name
     docker("rmi", "--force", name)
 
@@ -88,3 +104,34 @@ def test_what_a_first_start_measured_is_known_to_the_next(container: str) -> Non
     measured, cached = logs(container).count("measured: onnx-fp32"), logs(container).count("cache: onnx-fp32")
     # With one CPU there is one way to run it, and nothing to measure.
     assert (measured, cached) == ((1, 1) if cpus > 1 else (0, 0))
+
+
+def test_the_dockerfile_gives_the_same_image_with_docker(image: str, place: Path) -> None:
+    made = f"{image}-by-docker"
+    docker("build", "--quiet", "--tag", made, str(place / "context"))
+    try:
+        ours, theirs = (json.loads(docker("inspect", name))[0]["Config"] for name in (image, made))
+        assert {key: ours.get(key) for key in CONFIG} == {key: theirs.get(key) for key in CONFIG}
+        assert tree(image) == tree(made)
+    finally:
+        docker("rmi", "--force", made)
+
+
+def tree(image: str) -> dict[str, tuple[object, ...]]:
+    """Every file of a container made of the image: kind, mode, owner, time, link, content."""
+    name = f"skerry-test-{uuid.uuid4().hex[:8]}"
+    docker("create", "--name", name, image)
+    try:
+        exported = subprocess.run(["docker", "export", name], capture_output=True, timeout=120, check=True)
+    finally:
+        docker("rm", "--force", "--volumes", name)
+    found: dict[str, tuple[object, ...]] = {}
+    with tarfile.open(fileobj=io.BytesIO(exported.stdout)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            digest = hashlib.sha256(content.read()).hexdigest() if content is not None else ""
+            owner = (member.uid, member.gid)
+            # The engine makes its own files and folders (/dev, /etc/hosts) with the time of now.
+            time = member.mtime if member.isfile() and digest != NOTHING else None
+            found[member.name] = (member.type, member.mode, owner, time, member.linkname, digest)
+    return found

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from skerry.cli import output
+from skerry.cli.model_image import (
+    architectures,
+    cache_option,
+    documents,
+    image,
+    images_option,
+    load,
+    make_images,
+    platform_option,
+    show,
+    trusted_key_option,
+)
 from skerry.cli.model_package import bench, inspect, output_option, run, verify
 from skerry.cli.model_push import push
 from skerry.cli.model_trust import artifact, keygen, sbom, sign
-from skerry.edge.engine.docker_load import load_into_docker
 from skerry.model.benchmark import SECONDS
 from skerry.model.build import BuildReport, BuildRequest, build
 from skerry.model.candidates import DEFAULT, NotTried, Row, parse_names
 from skerry.model.choose import ACCURACY_DROP, Gate, parse_budget
-from skerry.model.image import build_module_image
 from skerry.model.offer import SHIP, Wish, rows_json
 from skerry.model.sign import package_signer
+from skerry.oci.python_image import machine_architecture
 from skerry.oci.reference import parse_reference
-
-DEFAULT_CACHE = Path.home() / ".cache" / "skerry"
-
-cache_option = click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="SKERRY_CACHE",
-    default=DEFAULT_CACHE,
-    show_default=True,
-    help="Where downloads and compressed layers are kept.",
-)
 
 
 @click.group()
@@ -38,7 +37,7 @@ def model() -> None:
     """Build a trained Keras model into a package and an image."""
 
 
-for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push):
+for command in (image, inspect, verify, bench, run, keygen, sign, sbom, artifact, push):
     model.add_command(command)
 
 
@@ -99,9 +98,7 @@ for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push)
 @click.option(
     "--ship",
     type=click.Choice(SHIP),
-    default="chosen",
-    show_default=True,
-    help="The chosen candidate, or all that pass, for the device to measure.",
+    help="The chosen candidate (default), or all that pass (default with --platform for another machine).",
 )
 @click.option(
     "--sign",
@@ -109,11 +106,7 @@ for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push)
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Sign with this private key (skerry model keygen).",
 )
-@click.option(
-    "--trusted-key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Public key for the image: it serves only packages that this key signed.",
-)
+@trusted_key_option
 @click.option(
     "--certify-timings", is_flag=True, help="Put timings into the certificate; no two builds are equal then."
 )
@@ -133,8 +126,9 @@ for command in (inspect, verify, bench, run, keygen, sign, sbom, artifact, push)
 @click.option("--colour", type=click.Choice(["RGB", "BGR", "L"]), help="Default: by the model's channels.")
 @click.option("--top-k", type=click.IntRange(1), help="Labels in an answer. Default: 5.")
 @click.option("--golden", "golden_count", type=int, default=32, show_default=True)
-@click.option("--image", help="Also build an image of this name, e.g. defects:1.")
-@click.option("--images", type=click.Path(path_type=Path, file_okay=False), default=Path("images"))
+@click.option("--image", "image_name", help="Also build an image of this name, e.g. defects:1.")
+@platform_option
+@images_option
 @cache_option
 @output_option
 def build_command(
@@ -153,7 +147,7 @@ def build_command(
     candidates: str,
     budget: str | None,
     engine: str | None,
-    ship: str,
+    ship: str | None,
     key: Path | None,
     trusted_key: Path | None,
     certify_timings: bool,
@@ -165,7 +159,8 @@ def build_command(
     colour: str | None,
     top_k: int | None,
     golden_count: int,
-    image: str | None,
+    image_name: str | None,
+    platform: str | None,
     images: Path,
     cache: Path,
     form: str,
@@ -189,9 +184,11 @@ def build_command(
     skerry model build defects.keras --labels labels.txt --samples val/
     skerry model build defects.keras --samples val/ --candidates all --budget latency=20ms,size=30MB
     skerry model build defects.keras --samples val/ --sign release.key --image defects:1
+    skerry model build defects.keras --samples val/ --candidates all --image defects:1 --platform linux/arm64
     """
     # Checked first: a build takes a while.
-    target = None if image is None else parse_reference(image)
+    target = None if image_name is None else parse_reference(image_name)
+    wanted = architectures(platform)
     request = BuildRequest(
         model=model_file,
         labels=labels,
@@ -217,32 +214,27 @@ def build_command(
             Gate(accuracy_drop=accuracy_drop),
             parse_budget(budget) if budget else (),
             engine,
-            ship,
+            ship or ("chosen" if set(wanted) <= {machine_architecture()} else "all"),
             SECONDS,
             certify_timings,
         ),
         sign=None if key is None else package_signer(key),
     )
     report = build(request, output.note)
-    if form == "json":
-        output.dump(_document(report))
-    else:
+    if form == "table":
         _show(report)
+    made = {}
     if target is not None:
-        made = build_module_image(
-            report.package,
-            name=target.name,
-            tag=target.tag or "latest",
-            output=images,
-            cache=cache,
-            progress=output.note,
-            trusted_key=trusted_key,
+        made = make_images(
+            report.package, target, wanted, images=images, cache=cache, trusted_key=trusted_key
         )
-        size = sum(bytes_ for _, bytes_ in made.layers)
-        say = output.note if form == "json" else output.say
-        say(f"image {made.reference}: {size / 1e6:.1f} MB in {len(made.layers)} layers, {made.layout}")
-        if asyncio.run(load_into_docker(made.layout, str(target))):
-            say(f"{target} loaded into Docker")
+    if form == "json":
+        output.dump({**_document(report), "images": documents(made)})
+    elif made:
+        output.say()
+        show(made)
+    if target is not None and load(made, target):
+        output.note(f"{target} loaded into Docker")
 
 
 def _show(report: BuildReport) -> None:

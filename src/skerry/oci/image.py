@@ -92,7 +92,8 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "Entrypoint": list(self.entrypoint),
-            "Env": [f"{name}={value}" for name, value in sorted(self.env.items())],
+            # PATH first: docker build begins every image with it, and the same Dockerfile gives the same Env.
+            "Env": [f"{name}={self.env[name]}" for name in sorted(self.env, key=lambda n: (n != "PATH", n))],
             "User": self.user,
             "WorkingDir": self.working_dir,
             "StopSignal": self.stop_signal,
@@ -127,7 +128,12 @@ class Image:
         return digest_of(self.config)
 
 
-def assemble(layers: Sequence[Layer], run: RunConfig, architecture: str) -> Image:
+def assemble(
+    layers: Sequence[Layer],
+    run: RunConfig,
+    architecture: str,
+    annotations: Mapping[str, str] | None = None,
+) -> Image:
     """The image made of ``layers``; equal arguments give equal bytes."""
     if architecture not in ARCHITECTURES:
         raise InvalidInput(
@@ -149,6 +155,7 @@ def assemble(layers: Sequence[Layer], run: RunConfig, architecture: str) -> Imag
             "mediaType": OCI_MANIFEST,
             "config": Descriptor(OCI_CONFIG, digest_of(config), len(config)).to_json(),
             "layers": [layer.descriptor.to_json() for layer in layers],
+            **({"annotations": dict(annotations)} if annotations else {}),
         }
     )
     return Image(manifest, config, tuple(layers), architecture)

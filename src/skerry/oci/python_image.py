@@ -88,7 +88,8 @@ def build_python_image(
         pending += [pool.submit(maker.wheels, group) for group in wheels]
         pending += [pool.submit(maker.content, content) for content in contents]
         layers = [future.result() for future in pending]
-    image = assemble(layers, run, architecture)
+    # What the labels say, where registries show it too (image-spec, annotations.md).
+    image = assemble(layers, run, architecture, run.labels)
     layout = layout_path(output, reference)
     write_layout(layout, image, str(reference), maker.store.blob)
     return BuiltImage(
