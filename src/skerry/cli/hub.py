@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from skerry.cli import output
+from skerry.cli.hub_registry import registry
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
 from skerry.cli.monitor import monitor
 from skerry.contract.hub_event import Source
@@ -33,6 +34,9 @@ directory = click.option(
 @click.group()
 def hub() -> None:
     """Run a hub and read its events."""
+
+
+hub.add_command(registry)
 
 
 @hub.command()

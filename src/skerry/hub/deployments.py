@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Sequence
 
 from skerry.clock import Clock, iso
 from skerry.contract.manifest import Manifest
-from skerry.contract.names import SYSTEM_MODULES, DeviceId, Identity, ModuleId
+from skerry.contract.names import AGENT_MODULE, SYSTEM_MODULES, DeviceId, Identity, ModuleId
 from skerry.contract.twin import validate_patch
 from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_rows
@@ -20,6 +21,7 @@ from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Who the identities are managed by that come and go with deployments (contract §4.3).
 MANAGED_BY = "iotEdge"
 
@@ -42,6 +44,18 @@ class Deployments:
         self._twins = twins
         self._connections = connections
         self._clock = clock
+
+    async def pinned(self) -> set[str]:
+        """The image digests that deployments name, of single devices and at scale."""
+
+        def work(connection: sqlite3.Connection) -> set[str]:
+            texts = [
+                *connection.execute("SELECT desired FROM twins WHERE module = ?", (AGENT_MODULE,)),
+                *connection.execute("SELECT document FROM configurations"),
+            ]
+            return {digest for (text,) in texts for digest in DIGEST.findall(text)}
+
+        return await self._database.read(work)
 
     async def apply(self, device: DeviceId, manifest: Manifest) -> None:
         """Make the device's modules and their desired properties what the manifest says.

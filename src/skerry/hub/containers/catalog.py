@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from skerry.clock import Clock, iso
 from skerry.hub.containers.refusals import manifest_unknown, name_unknown, part_unknown
@@ -121,6 +122,20 @@ class Catalog:
         gone = await self._database.write(lambda c: c.execute(statement, (repository, reference)).rowcount)
         if not gone:
             raise manifest_unknown(reference, repository)
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """Every manifest with each of its tags (None for none); bytes are those of it and all it names."""
+        query = """
+            SELECT m.repository, t.tag, m.digest, m.artifact_type, m.pushed, m.pushed_by, m.size + (
+                SELECT coalesce(sum(p.size), 0) FROM parts p
+                WHERE p.repository = m.repository AND p.manifest = m.digest)
+            FROM manifests m LEFT JOIN tags t ON t.repository = m.repository AND t.digest = m.digest
+            ORDER BY m.repository, t.tag, m.pushed
+        """
+        names = ("repository", "tag", "digest", "type", "pushed", "pushedBy", "bytes")
+        return await self._database.read(
+            lambda c: [dict(zip(names, row, strict=True)) for row in c.execute(query)]
+        )
 
     async def referrers(self, repository: str, subject: Digest) -> list[Manifest]:
         """The manifests attached to ``subject``, by digest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,6 +106,14 @@ class Containers:
         """Remove a tag, or by digest a manifest with its tags; its blobs stay until garbage is collected."""
         await self.catalog.delete(repository, reference)
         log.info("%s deleted %s %s", by, repository, reference)
+
+    async def listing(self) -> dict[str, object]:
+        """Every tag and untagged manifest with its size, and how many bytes the blobs take together."""
+        return {"images": await self.catalog.listing(), "bytes": await asyncio.to_thread(self._stored_bytes)}
+
+    def _stored_bytes(self) -> int:
+        folder = self.blobs.folder
+        return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
 
     async def manifest(self, repository: str, reference: str) -> tuple[Manifest, bytes]:
         """A manifest and its bytes, verified. NotFound, Damaged."""

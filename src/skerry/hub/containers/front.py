@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from skerry.clock import iso
 from skerry.errors import InvalidInput, NotAuthenticated, SkerryError, Unsupported
+from skerry.hub.audit import Audit
 from skerry.hub.containers import blob_routes, manifest_routes
 from skerry.hub.containers.access import TOKEN_LIFE_S, Access, Grant
 from skerry.hub.containers.containers import Containers
@@ -31,7 +32,7 @@ FORM_FIELDS_MAX = 20
 HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,300}")
 
 
-def registry_application(containers: Containers, access: Access) -> Starlette:
+def registry_application(containers: Containers, access: Access, audit: Audit) -> Starlette:
     """The application to mount at ``/v2``."""
     application = Starlette(
         routes=[
@@ -44,6 +45,7 @@ def registry_application(containers: Containers, access: Access) -> Starlette:
     )
     application.state.containers = containers
     application.state.access = access
+    application.state.audit = audit
     return application
 
 

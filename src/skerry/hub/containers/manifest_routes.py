@@ -16,7 +16,7 @@ from skerry.hub.containers.access import CATALOG, DELETE, LIST, PULL, PUSH
 from skerry.hub.containers.catalog import Manifest
 from skerry.hub.containers.containers import checked_digest, checked_tag
 from skerry.hub.containers.refusals import manifest_unknown
-from skerry.hub.containers.requests import containers_of, document_body, grant_of, repository_of
+from skerry.hub.containers.requests import containers_of, document_body, grant_of, note, repository_of
 from skerry.oci.image import OCI_INDEX
 
 # The most names in one answer; clients follow the Link header to the next ones.
@@ -59,6 +59,7 @@ async def put(request: Request) -> Response:
     digest, subject = await containers_of(request).put_manifest(
         repository, reference, await document_body(request), media_type, grant_of(request).who
     )
+    await note(request, "image.push", f"{repository}/{reference}", after=digest)
     headers = {"location": f"/v2/{repository}/manifests/{digest}", "docker-content-digest": digest}
     if subject is not None:
         headers["oci-subject"] = subject
@@ -70,6 +71,7 @@ async def delete(request: Request) -> Response:
     reference = request.path_params["reference"]
     _check(reference)
     await containers_of(request).delete(repository, reference, grant_of(request).who)
+    await note(request, "image.delete", f"{repository}/{reference}")
     return Response(status_code=202)
 
 

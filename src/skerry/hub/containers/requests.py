@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import ClientDisconnect, Request
 
 from skerry.errors import TooLarge
+from skerry.hub.actor import Actor, set_actor
+from skerry.hub.audit import Audit
 from skerry.hub.containers.access import Access, Grant
 from skerry.hub.containers.containers import Containers, checked_repository
 from skerry.oci.validate import DOCUMENT_BYTES_MAX
@@ -39,7 +41,16 @@ def repository_of(request: Request, action: str) -> str:
 
 def grant_of(request: Request) -> Grant:
     """Who asks. NotAuthenticated."""
-    return access_of(request).grant(request.headers.get("authorization"))
+    found = access_of(request).grant(request.headers.get("authorization"))
+    set_actor(Actor(found.who, request.client.host if request.client else ""))
+    return found
+
+
+async def note(request: Request, action: str, target: str, *, before: str = "", after: str = "") -> None:
+    """Enter a change in the audit log."""
+    audit = request.app.state.audit
+    assert isinstance(audit, Audit)
+    await audit.note(action, target, before=before, after=after)
 
 
 async def gathered(request: Request) -> AsyncIterator[bytes]:

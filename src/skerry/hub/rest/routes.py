@@ -19,6 +19,7 @@ from skerry.hub.rest import (
     commands,
     configurations,
     consumers,
+    containers,
     device_messages,
     enrollments,
     events,
@@ -60,7 +61,8 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *operations.routes(verbs),
         *enrollments.routes(),
         *provisioning.routes(),
-        Mount("/v2", registry_application(verbs.containers, access)),
+        *containers.routes(),
+        Mount("/v2", registry_application(verbs.containers, access, verbs.audit)),
         *certificates.routes(),
         WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
     ]
