@@ -13,6 +13,7 @@ from skerry.cli.hub_registry import registry
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
 from skerry.cli.monitor import monitor
 from skerry.contract.hub_event import Source
+from skerry.contract.hub_limits import PROFILES
 from skerry.hub.app import HubAddresses
 from skerry.hub.main import main as serve
 from skerry.hub.settings import HubSettings
@@ -50,6 +51,13 @@ hub.add_command(registry)
 @click.option("--mqtt-port", type=int, default=8883, show_default=True)
 @click.option("--amqp-port", type=int, help="AMQP with TLS; 5671 beside the standard MQTT port, -1 for none.")
 @click.option("--amqp-plain-port", type=int, help="AMQP without TLS, for UseDevelopmentEmulator=true (5672).")
+@click.option(
+    "--profile",
+    type=click.Choice([*PROFILES]),
+    default="relaxed",
+    show_default=True,
+    help="How much to allow: as an IoT Hub of Azure, or more.",
+)
 @click.option(
     "--event-source",
     "event_sources",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from skerry.amqp.stream import serve as serve_amqp
 from skerry.clock import Clock, SystemClock
+from skerry.contract.hub_limits import PROFILES
 from skerry.hub import certificates, policies
 from skerry.hub.amqp.front import AmqpFront
 from skerry.hub.audit import Audit
@@ -41,6 +42,7 @@ from skerry.hub.setup import DATABASE_FILE, TELEMETRY_FILE, UPLOADS_FOLDER, init
 from skerry.hub.sinks import Sinks
 from skerry.hub.subscriptions import Subscriptions
 from skerry.hub.telemetry import Telemetry
+from skerry.hub.throttle import Throttle
 from skerry.hub.twins import Twins
 from skerry.hub.uploads import Uploads
 from skerry.hub.verbs import Verbs
@@ -172,8 +174,9 @@ def _verbs(
     connections = Connections(clock)
     changes = Changes()
     journal = Journal(settings.host_name, settings.event_sources, clock)
-    registry = Registry(database, connections, clock, changes, journal)
-    twins = Twins(database, connections, clock, changes, journal)
+    limits = PROFILES[settings.profile]
+    registry = Registry(database, connections, clock, changes, journal, limits.modules_per_device)
+    twins = Twins(database, connections, clock, changes, journal, limits)
     methods = Methods(registry, connections)
     deployments = Deployments(database, twins, connections, clock, changes, journal)
     known = database.read_now(policies.load)
@@ -196,6 +199,7 @@ def _verbs(
             database, settings.data_dir / UPLOADS_FOLDER, journal, clock, settings.uploads_keep_bytes
         ),
         audit=audit,
+        throttle=Throttle(limits, clock),
         consumers=Consumers(log_database, telemetry, clock),
         sinks=Sinks(log_database, telemetry, audit, settings.host_name, clock),
         outbox=Outbox(database, telemetry, journal, changes, clock),

@@ -21,10 +21,8 @@ from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
 
-# Azure's bounds on one page of GET /devices, and on the modules of a device, to which its two system
-# modules come on top.
+# Azure's bound on one page of GET /devices.
 DEVICES_TOP_MAX = 1000
-MODULES_MAX = 102
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,9 @@ class Registry:
         clock: Clock,
         changes: Changes,
         journal: Journal,
+        modules_max: int,
     ) -> None:
+        self._modules_max = modules_max
         self._changes = changes
         self._journal = journal
         self._database = database
@@ -219,7 +219,7 @@ class Registry:
                     hint="send If-Match to update it",
                     id=identity.client_id,
                 )
-            _check_room(connection, identity)
+            _check_room(connection, identity, self._modules_max)
             identity_rows.create(connection, fresh, now)
             self._journal.created(connection, fresh)
             self._ensure_system_modules(connection, fresh, now)
@@ -309,11 +309,11 @@ def _check_etag(row: IdentityRow, if_match: str | None) -> None:
         )
 
 
-def _check_room(connection: sqlite3.Connection, identity: Identity) -> None:
+def _check_room(connection: sqlite3.Connection, identity: Identity, modules_max: int) -> None:
     if identity.module is None:
         return
     identity_rows.load(connection, Identity(identity.device))
-    if len(identity_rows.modules_of(connection, identity.device)) >= MODULES_MAX:
+    if len(identity_rows.modules_of(connection, identity.device)) >= modules_max:
         raise NotAllowed(
-            f"device {identity.device} has {MODULES_MAX} modules", code_name="TooManyModulesOnDevice"
+            f"device {identity.device} has {modules_max} modules", code_name="TooManyModulesOnDevice"
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.contract.hub_event import Source
+from skerry.contract.hub_limits import PROFILES
 from skerry.errors import InvalidInput
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -29,6 +30,7 @@ class HubSettings:
     upload may take up ``uploads_keep_bytes``; no new upload begins beyond. The container registry takes no
     push that would leave less than ``containers_free_bytes_min`` on the disk.
 
+    ``profile`` says what the hub allows: ``azure`` as much as an IoT Hub of one unit would, ``relaxed`` more.
     ``event_sources`` are the hub's own events that go into the event log beside what devices send; a new
     IoT Hub has none there either.
 
@@ -47,6 +49,7 @@ class HubSettings:
     amqp_plain_port: int | None = None
     extra_names: tuple[str, ...] = ()
     dashboard: bool = True
+    profile: str = "relaxed"
     event_sources: tuple[Source, ...] = ()
     telemetry_keep_days: float = 7.0
     telemetry_keep_messages: int = 1_000_000
@@ -66,6 +69,8 @@ class HubSettings:
         for field, maybe in (("amqp_port", self.amqp_port), ("amqp_plain_port", self.amqp_plain_port)):
             if maybe is not None and not -1 <= maybe <= 65535:
                 raise _wrong(field, maybe, "a port from 0 to 65535, or -1 for none")
+        if self.profile not in PROFILES:
+            raise _wrong("profile", self.profile, f"one of {', '.join(PROFILES)}")
         if self.log_level not in LOG_LEVELS:
             raise _wrong("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
         if self.containers_free_bytes_min < 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skerry.clock import Clock, iso
+from skerry.contract.hub_limits import Limits
 from skerry.contract.json_text import compact
 from skerry.contract.names import Identity
 from skerry.contract.twin import (
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-# One patch is bounded by the contract (32 KiB); this bounds what many of them add up to.
+# One patch is bounded by the contract (32 KiB); this bounds what many of them add up to, in any profile.
 SECTION_BYTES_MAX = 128 * 1024
 
 
@@ -57,7 +58,9 @@ class Twins:
         clock: Clock,
         changes: Changes,
         journal: Journal,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._changes = changes
         self._journal = journal
         self._database = database
@@ -107,6 +110,7 @@ class Twins:
             twin = twin_rows.load(connection, identity)
             reported = _bounded("properties.reported", patch_section(twin.reported, patch, now))
             changed = replace(twin, reported=reported)
+            _check("properties.reported", reported.values, self._limits.section_bytes)
             twin_rows.save(connection, identity, changed)
             self._journal.reported(connection, identity, changed, patch)
             return reported.version
@@ -150,6 +154,8 @@ class Twins:
                     f"the twin of {identity.client_id} has changed", hint="read it again", etag=twin.etag
                 )
             changed, change = rule(twin, now)
+            _check("tags", changed.tags, self._limits.tags_bytes)
+            _check("properties.desired", changed.desired.values, self._limits.section_bytes)
             twin_rows.save(connection, identity, changed)
             note(connection, twin, changed)
             return changed, change
@@ -187,10 +193,14 @@ def _next(twin: Twin, tags: Json, desired: Section) -> Twin:
 
 
 def _bounded(path: str, section: Section) -> Section:
-    size = len(compact(section.values))
-    if size > SECTION_BYTES_MAX:
-        raise TooLarge("the twin is full", path=path, bytes=size, bytes_max=SECTION_BYTES_MAX)
+    _check(path, section.values, SECTION_BYTES_MAX)
     return section
+
+
+def _check(path: str, values: Json, bytes_max: int) -> None:
+    size = len(compact(values))
+    if size > bytes_max:
+        raise TooLarge("the twin is full", path=path, bytes=size, bytes_max=bytes_max)
 
 
 def _parts(document: Json) -> tuple[Json | None, Json | None]:

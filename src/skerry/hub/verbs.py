@@ -21,6 +21,7 @@ from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.sinks import Sinks
 from skerry.hub.telemetry import Telemetry
+from skerry.hub.throttle import Throttle
 from skerry.hub.twins import Twins
 from skerry.hub.uploads import Uploads
 
@@ -42,6 +43,7 @@ class Verbs:
     uploads: Uploads
     certificates: CaCertificates
     audit: Audit
+    throttle: Throttle
     consumers: Consumers
     sinks: Sinks
     outbox: Outbox

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skerry.contract.hub_limits import Operation
 from skerry.contract.message import Message
 from skerry.contract.names import HUB_MODULE, DeviceId, Identity, ModuleId
 from skerry.contract.topics import ConnectName
@@ -32,6 +33,7 @@ class Gateway:
         self._twins = verbs.twins
         self._telemetry = verbs.telemetry
         self._connections = verbs.connections
+        self._throttle = verbs.throttle
         self._subscriptions = subscriptions
         self._saving: set[asyncio.Task[None]] = set()
 
@@ -40,6 +42,8 @@ class Gateway:
     ) -> None:
         """Return when password or certificates prove the identity; raises NotAuthenticated."""
         self._authority.authenticate_device(name.identity, password, certificates)
+        # Once it is proved who asks: nobody else can use up a device's connections.
+        self._throttle.take(name.identity.client_id, Operation.CONNECT)
 
     async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
         return self._subscriptions.load(identity)
@@ -49,6 +53,8 @@ class Gateway:
 
     async def telemetry(self, sender: Identity, message: Message) -> None:
         """Store one message; it is acknowledged when this returns."""
+        if self._throttle.shapes(Operation.TELEMETRY):
+            await self._throttle.shape(sender.client_id, Operation.TELEMETRY)
         origin = self._origin(sender, message)
         system = {name: value for name, value in message.system.items() if name not in _ORIGIN}
         self._connections.active(sender)
@@ -59,10 +65,12 @@ class Gateway:
 
     async def twin(self, identity: Identity) -> dict[str, Any]:
         self._connections.active(identity)
+        self._throttle.take(identity.client_id, Operation.TWIN_READ)
         return self._twins.device_view(identity)
 
     async def patch_reported(self, identity: Identity, patch: dict[str, Any]) -> int:
         self._connections.active(identity)
+        self._throttle.take(identity.client_id, Operation.TWIN_WRITE)
         return await self._twins.patch_reported(identity, patch)
 
     def attached(self, session: DeviceSession) -> None:

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from starlette.requests import Request
 
+from skerry.contract.hub_limits import operation
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import NotAllowed, NotAuthenticated
 from skerry.hub import authority, etags
@@ -29,10 +30,16 @@ def verbs_of(request: Request) -> Verbs:
 def caller_of(request: Request) -> Caller:
     """Who asks, by SAS token or as the device in the path by its certificate; from now on the one who acts.
 
-    Raises NotAuthenticated.
+    Its request is counted. Raises NotAuthenticated, Throttled.
     """
+    if isinstance(known := getattr(request.state, "caller", None), ServiceCaller | DeviceCaller):
+        return known
     caller = _caller(request)
+    kind = operation(request.method, request.url.path)
+    if kind is not None:
+        verbs_of(request).throttle.take(_who(caller), kind)
     set_actor(Actor(_who(caller), request.client.host if request.client else ""))
+    request.state.caller = caller
     return caller
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -37,6 +38,8 @@ async def render_error(request: Request, error: Exception) -> Response:
     response = _response(request, status, name, str(error), _telling(error))
     if isinstance(error, NotAuthenticated) and request.url.path in ("/", "/dashboard"):
         response.headers["www-authenticate"] = 'Basic realm="skerry hub", charset="UTF-8"'
+    if isinstance(wait_s := error.fields.get("retry_after_s"), float):
+        response.headers["retry-after"] = str(max(math.ceil(wait_s), 1))
     return response
 
 

@@ -45,3 +45,11 @@ class HubNumbers(Collector):
         yield CounterMetricFamily(
             "skerry_hub_telemetry_stored", "Messages stored since the start.", self._verbs.telemetry.appended
         )
+        refused = CounterMetricFamily(
+            "skerry_hub_throttled",
+            "Requests refused because their caller was over its rate.",
+            labels=["kind"],
+        )
+        for kind, count in self._verbs.throttle.refused.items():
+            refused.add_metric([kind.value], count)
+        yield refused
