@@ -31,6 +31,7 @@ ROWS = {
     ],
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
     "power_cycle": ["power cycle without a network → all modules predicting"],
+    "families": ["MobileNetV2 48 p50"],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
 }
 

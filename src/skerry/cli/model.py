@@ -250,6 +250,7 @@ def _show(report: BuildReport) -> None:
                 ("ONNX", f"{report.onnx_bytes / 1e6:.1f} MB, {report.layers} layers"),
                 ("golden set", f"{report.golden} images"),
                 ("chosen", report.why),
+                ("time", ", ".join(f"{step} {s:.1f} s" for step, s in report.steps.items() if s >= 0.05)),
             ],
         )
     )
@@ -302,6 +303,7 @@ def _document(report: BuildReport) -> dict[str, object]:
         "parameters": report.parameters,
         "droppedLayers": list(report.dropped_layers),
         "seconds": round(report.seconds, 3),
+        "steps": {step: round(seconds, 3) for step, seconds in report.steps.items()},
         "chosen": report.chosen,
         "why": report.why,
         "candidates": rows_json(report.candidates, report.objections),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from skerry.model.sample_arrays import Sample
 from skerry.model.samples import class_folders, prepare_samples, read_samples, samples_bound
 from skerry.model.settings import ModelSettings, read_settings, settings_beside
 from skerry.model.source import open_network
+from skerry.model.steps import Steps
 from skerry.model.verify import Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.postprocess import scores
@@ -111,11 +111,16 @@ class BuildReport:
     samples: int
     golden: int
     dropped_layers: tuple[str, ...]
-    seconds: float
+    steps: Mapping[str, float]
     chosen: str
     why: str
     candidates: tuple[Row, ...]
     objections: Mapping[str, str]
+
+    @property
+    def seconds(self) -> float:
+        """How long it all took; ``steps`` says what of it each step."""
+        return sum(self.steps.values())
 
 
 def build(request: BuildRequest, progress: Progress) -> BuildReport:
@@ -124,13 +129,14 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     InvalidInput and Unsupported say what in the inputs is wrong; VerificationFailed names the samples on
     which the conversion differs. After an error there is no new package.
     """
-    started = time.perf_counter()
+    steps = Steps("read")
     _check(request)
     settings = _settings(request, progress)
     request = request.with_settings(settings)
     options = request.options.over(settings.options)
     progress(f"reading {request.model.name}")
     network = open_network(request.origin, progress)
+    steps.begin("convert")
     progress(f"converting {network.layers} layers with {network.parameters:,} parameters")
     converted = convert(network)
     if network.precision != "float32":
@@ -150,13 +156,16 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     progress(preparation(network, options, recipe))
     if doubt := scaling_doubt(network, options):
         progress(doubt)
+    steps.begin("prepare")
     samples = read_samples(request.samples, samples_bound(recipe))
     progress(f"preparing {len(samples)} samples")
     inputs = prepare_samples(samples, recipe)
     names = [s.name for s in samples]
+    steps.begin("ask the original")
     answers = witnesses.ask(request.origin, network, inputs, request.reference, progress)
     witnesses.require_numbers(answers.outputs, names)
     expected, witness = answers.outputs, answers.name
+    steps.begin("verify")
     singles, batches = _run(converted, inputs)
     gate = replace(request.wish.gate, max_abs=request.max_abs, agreement=request.agreement)
     limits = gate.thresholds("fp32")
@@ -166,6 +175,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     # What travels is the original's own answer: the device compares itself with training, not with us.
     chosen = choose_golden(expected[:, recipe.parts[0][1]], request.golden_count, recipe.output)
     golden = [GoldenSample(samples[i].data, expected[i]) for i in chosen]
+    steps.begin("candidates")
     if request.wish.is_plain:
         offer = plain_offer(converted.onnx, limits.max_abs)
     else:
@@ -182,12 +192,14 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             heads=network.heads,
         )
         offer = make_offer(subject, singles, replace(request.wish, gate=gate), progress)
+    steps.begin("decoding")
     reduced = choose_reduction(
         samples, expected, recipe, OnnxSession(converted.onnx).run, limits.max_abs, offer.candidates
     )
     if reduced.least:
         progress(f"large JPEG files are decoded at reduced size: {reduced.why}")
         recipe = replace(recipe, decode=replace(recipe.decode, reduced=reduced.least))
+    steps.begin("package")
     with room_for(request.output):
         digest = write_package(
             request.output,
@@ -221,7 +233,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         samples=len(samples),
         golden=len(golden),
         dropped_layers=converted.dropped,
-        seconds=time.perf_counter() - started,
+        steps=steps.end(),
         chosen=offer.candidates[0].name,
         why=offer.why,
         candidates=offer.rows,
