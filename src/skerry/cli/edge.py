@@ -13,15 +13,16 @@ from click.core import ParameterSource
 from skerry.cli import output
 from skerry.cli.edge_diagnose import check, check_list, support_bundle, version, why
 from skerry.cli.edge_directory import directory
+from skerry.cli.edge_identity import identity_options, source_from, taken
 from skerry.cli.edge_system import system
-from skerry.cli.login import secret_from
 from skerry.cli.management import API_VERSION, checked, get_json, management
 from skerry.clock import SystemClock
 from skerry.edge import process
 from skerry.edge.agent.registry_map import check as check_registry_map
+from skerry.edge.daemon.identity_source import Dps, Source
 from skerry.edge.daemon.iotedge_config import read_iotedge_config
+from skerry.edge.daemon.provisioning import Provisioned, own_settings, read_settings
 from skerry.edge.daemon.provisioning import provision as write_identity
-from skerry.edge.daemon.provisioning import read_settings
 from skerry.service.log import configure
 
 TYPED = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
@@ -38,9 +39,7 @@ def edge() -> None:
 
 @edge.command()
 @directory
-@click.option(
-    "--connection-string-file", help="File with the device's connection string; - reads standard input."
-)
+@identity_options
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -70,7 +69,6 @@ def provision(
     context: click.Context,
     /,
     data_dir: Path,
-    connection_string_file: str | None,
     config: Path | None,
     hub_ca: Path | None,
     force: bool,
@@ -78,8 +76,9 @@ def provision(
     **given: Any,
 ) -> None:
     """Write the device's identity and settings; needs no network."""
-    if (connection_string_file is None) == (config is None):
-        raise click.UsageError("give one of --connection-string-file and --config")
+    source = source_from(**taken(given))
+    if (source is None) == (config is None):
+        raise click.UsageError("give --config, or what the device's identity is or comes from")
     images = given.pop("images")
     options = {name: value for name, value in given.items() if value is not None}
     if registry_map:
@@ -91,14 +90,21 @@ def provision(
         # A value somebody typed wins over the file's, the file's over a default.
         typed = {n: v for n, v in options.items() if context.get_parameter_source(n) in TYPED}
         options = {**options, **imported.options, **typed}
-        hub_ca, text = hub_ca or imported.hub_ca, imported.connection_string
+        hub_ca, source = hub_ca or imported.hub_ca, imported.source
         for name in imported.unused:
             output.note(f"{config}: {name} is not needed here")
-    else:
-        text = secret_from(connection_string_file or "")
-    done = write_identity(data_dir, text, hub_ca=hub_ca, force=force, options=options)
-    output.say(f"{done.identity.client_id} at {done.hub} provisioned in {data_dir}")
+    assert source is not None
+    done = write_identity(data_dir, source, hub_ca=hub_ca, force=force, options=options)
+    output.say(f"{whom(done, source)} provisioned in {data_dir}")
     output.say(f"next: skerry edge run --dir {data_dir}")
+
+
+def whom(done: Provisioned, source: Source) -> str:
+    """Who a device is, or whom it will ask."""
+    if done.identity is not None:
+        return f"{done.identity.client_id} at {done.hub}"
+    assert isinstance(source, Dps)
+    return f"registration {source.name.registration_id} of {source.endpoint}"
 
 
 def _registry_map(entries: tuple[str, ...]) -> dict[str, str]:
@@ -115,6 +121,28 @@ for command in (why, check, check_list, support_bundle, version):
 @edge.group()
 def config() -> None:
     """Settings from elsewhere."""
+
+
+@config.command()
+@directory
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="/etc/aziot/config.toml")
+@click.option("--force", is_flag=True, help="Replace another identity that is in the folder.")
+def apply(data_dir: Path, file: Path, force: bool) -> None:
+    """Take over what changed in a config.toml; settings it does not name stay as they are."""
+    imported = read_iotedge_config(file)
+    present = own_settings(read_settings(data_dir, {}))
+    done = write_identity(
+        data_dir,
+        imported.source,
+        hub_ca=imported.hub_ca,
+        force=force,
+        options={**present, **imported.options},
+    )
+    for name in imported.unused:
+        output.note(f"{file}: {name} is not needed here")
+    output.say(
+        f"{whom(done, imported.source)} applied in {data_dir}; a runtime that runs has to be restarted"
+    )
 
 
 @config.command(name="import")

@@ -36,6 +36,21 @@ def logs(data_dir: Path, since: str | None, until: str | None) -> None:
         output.raw(line.encode())
 
 
+@system.command()
+@directory
+def reprovision(data_dir: Path) -> None:
+    """Ask the provisioning service anew which hub the device belongs to; modules stay."""
+
+    async def ask() -> None:
+        async with management(data_dir) as client:
+            answer = await client.post("/device/reprovision", params={"api-version": API_VERSION})
+            await checked(answer)
+            said = answer.json()
+            output.say(f"{said['device']} at {said['hub']}{', changed' if said['changed'] else ''}")
+
+    asyncio.run(ask())
+
+
 @system.command(name="set-log-level")
 @directory
 @click.argument("level", type=click.Choice(LEVELS))

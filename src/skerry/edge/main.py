@@ -5,30 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from skerry.clock import Clock, SystemClock
 from skerry.contract.credentials import ConnectionString
-from skerry.contract.names import AGENT_MODULE, DeviceId, Identity, ModuleId
+from skerry.contract.names import AGENT_MODULE, Identity, ModuleId
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.environment import Surroundings
 from skerry.edge.agent.methods import AgentMethods
 from skerry.edge.agent.metrics import AgentMetrics
-from skerry.edge.agent.ports import Document, Prepared
 from skerry.edge.agent.registry_map import check as check_registry_map
 from skerry.edge.agent.restart import Rules
+from skerry.edge.daemon.assignment import Reprovisioning, assigned
 from skerry.edge.daemon.hub_trust import hub_tls
-from skerry.edge.daemon.identities import Identities, IdentityService, ModuleIdentity, NoIdentityService
+from skerry.edge.daemon.identities import Identities, IdentityService, NoIdentityService
 from skerry.edge.daemon.identity_service import HubIdentityService
 from skerry.edge.daemon.identity_watch import IdentityWatch
 from skerry.edge.daemon.management_api import Runtime, management_app, metrics_app
 from skerry.edge.daemon.module_host import WorkloadHost
 from skerry.edge.daemon.own_registry import device_registries
-from skerry.edge.daemon.provisioning import read_connection
 from skerry.edge.daemon.recent_log import RecentLog
 from skerry.edge.daemon.server_certificate import ServerCertificate
 from skerry.edge.daemon.support_bundle import SupportBundle
@@ -36,10 +36,10 @@ from skerry.edge.daemon.upload import put
 from skerry.edge.engine.choose import choose_engine
 from skerry.edge.engine.port import Engine
 from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
-from skerry.edge.hub.twins import Twins
 from skerry.edge.settings import EdgeSettings, machine_name
 from skerry.edge.stores import Stores, locked, make_run_directory
 from skerry.edge.view import view
+from skerry.edge.wiring import AgentHost, AgentTwin, identity_changed
 from skerry.protocol.client import Endpoint
 from skerry.service.certificates import Authority
 from skerry.service.http import HttpServer
@@ -48,6 +48,8 @@ from skerry.service.metrics import Metrics
 from skerry.store.documents import Documents
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Requests under way when the runtime goes down get this long.
 CLOSE_GRACE_S = 1.0
@@ -77,27 +79,41 @@ async def run(
 ) -> None:
     """Run the device until ``stop`` is set. Needs no network once the hub was reached.
 
-    ``ready`` is called when modules can connect. Modules keep running afterwards where
-    the engine can do that. Raises NotFound (not provisioned), Unavailable (a port or the data directory is
-    taken).
+    ``ready`` is called when modules can connect, and again when the device came up with another identity.
+    Modules keep running afterwards where the engine can do that. Raises NotFound (not provisioned),
+    Unavailable (a port or the data directory is taken).
     """
     clock = clock or SystemClock()
     check_registry_map(settings.registry_map)
-    connection = read_connection(settings)
     with locked(settings):
         make_run_directory(settings)
-        async with AsyncExitStack() as stack:
-            addresses = await _start(settings, connection, clock, engine, stack)
-            log.info("device %s is up", connection.identity.client_id)
-            if ready is not None:
-                ready(addresses)
-            await stop.wait()
-            log.info("device %s is going down; its modules stay", connection.identity.client_id)
+        while (connection := await _unless(stop, assigned(settings, clock))) is not None:
+            reprovisioning = Reprovisioning(settings, connection, clock)
+            async with AsyncExitStack() as stack:
+                addresses = await _start(settings, connection, reprovisioning, clock, engine, stack)
+                log.info("device %s is up", connection.identity.client_id)
+                if ready is not None:
+                    ready(addresses)
+                await _unless(stop, reprovisioning.changed.wait())
+                log.info("device %s is going down; its modules stay", connection.identity.client_id)
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """What comes of ``work``; None when ``stop`` is set first."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.is_set() else task.result()
+    finally:
+        task.cancel()
+        stopped.cancel()
+        await asyncio.wait([task, stopped])
 
 
 async def _start(
     settings: EdgeSettings,
     connection: ConnectionString,
+    reprovisioning: Reprovisioning,
     clock: Clock,
     engine: Engine | None,
     stack: AsyncExitStack,
@@ -154,8 +170,8 @@ async def _start(
     stack.push_async_callback(host.close)
     agent = Agent(
         engine=engine,
-        twin=_AgentTwin(hub.twins, Identity(device.device, ModuleId(AGENT_MODULE))),
-        host=_Host(host, device.device, hub),
+        twin=AgentTwin(hub.twins, Identity(device.device, ModuleId(AGENT_MODULE))),
+        host=AgentHost(host, device.device, hub),
         documents=Documents(stores.database, "agent"),
         surroundings=_surroundings(settings, connection, engine, hub),
         clock=clock,
@@ -188,8 +204,11 @@ async def _start(
         clock=clock,
     )
     hub.upstream.refused = lambda _: watch.ask()
-    identities.listeners.append(partial(_identity_changed, hub))
-    runtime = view(agent, hub, stores, metrics, watch, archive, recent, clock, settings.data_dir)
+    watch.refused = reprovisioning.refused
+    identities.listeners.append(partial(identity_changed, hub))
+    runtime = view(
+        agent, hub, stores, metrics, watch, archive, recent, clock, settings.data_dir, reprovisioning
+    )
     await _serve_management(settings, runtime, stack)
     supervisor = Supervisor(clock)
     stack.push_async_callback(supervisor.stop)
@@ -197,6 +216,7 @@ async def _start(
     supervisor.start("workload", host.run)
     if settings.upstream:
         supervisor.start("identities", watch.run)
+        supervisor.start("reprovisioning", reprovisioning.run)
     supervisor.start("agent", agent.run)
     return EdgeAddresses(
         settings.gateway_name,
@@ -225,7 +245,7 @@ async def _identity_service(
         connection,
         address=settings.hub_address,
         port=settings.hub_https_port,
-        tls=hub_tls(settings),
+        tls=hub_tls(settings, connection),
         clock=clock,
     )
     stack.push_async_callback(service.close)
@@ -282,51 +302,3 @@ def _boot_id() -> str:
         return BOOT_ID.read_text().strip()
     except OSError:
         return ""
-
-
-def _identity_changed(hub: EdgeHub, before: ModuleIdentity | None, after: ModuleIdentity | None) -> None:
-    if (module := after or before) is not None:
-        # A first identity has no past: what its module reported while it was waited for is still to be sent.
-        same = before is None or (after is not None and before.generation_id == after.generation_id)
-        hub.identity_changed(Identity(hub.device.device, module.module), same_generation=same)
-
-
-class _AgentTwin:
-    """The ``$edgeAgent`` twin out of the edge hub's cache."""
-
-    def __init__(self, twins: Twins, identity: Identity) -> None:
-        self._twins = twins
-        self._identity = identity
-
-    def desired(self) -> Document | None:
-        twin = self._twins.cached(self._identity)
-        return {**twin.desired, "$version": twin.desired_version} if twin.known else None
-
-    def reported(self) -> Document:
-        return self._twins.cached(self._identity).reported
-
-    async def report(self, patch: Document) -> None:
-        await self._twins.patch_reported(self._identity, patch)
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        return self._twins.on_desired(self._identity, lambda *_: listener())
-
-
-class _Host:
-    """The daemon's module host as the agent wants it."""
-
-    def __init__(self, host: WorkloadHost, device: DeviceId, hub: EdgeHub) -> None:
-        self._host = host
-        self._device = device
-        self._hub = hub
-
-    async def prepare(self, module: str) -> Prepared:
-        generation, directory = await self._host.open(ModuleId(module))
-        identity = Identity(self._device, ModuleId(module))
-        if not self._hub.twins.cached(identity).known:
-            # Its twin is fetched now: it may have to start without a network soon.
-            self._hub.upstream.open(identity)
-        return Prepared(generation, directory)
-
-    async def release(self, module: str) -> None:
-        await self._host.release(ModuleId(module))

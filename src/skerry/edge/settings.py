@@ -14,6 +14,8 @@ from skerry.errors import InvalidInput
 CONFIG_FILE = "config.toml"
 CONNECTION_STRING_FILE = "connection-string"
 HUB_CA_FILE = "hub-ca.pem"
+IDENTITY_CERTIFICATE_FILE = "identity.pem"
+IDENTITY_KEY_FILE = "identity.key.pem"
 CA_DIRECTORY = "ca"
 ENGINES = ("auto", "docker", "process")
 
@@ -102,6 +104,14 @@ class EdgeSettings:
     @property
     def connection_string_file(self) -> Path:
         return self.data_dir / CONNECTION_STRING_FILE
+
+    @property
+    def identity_certificate_file(self) -> Path:
+        return self.data_dir / IDENTITY_CERTIFICATE_FILE
+
+    @property
+    def identity_key_file(self) -> Path:
+        return self.data_dir / IDENTITY_KEY_FILE
 
     @property
     def ca_directory(self) -> Path:

@@ -12,6 +12,7 @@ from skerry.clock import Clock
 from skerry.edge.agent.agent import Agent
 from skerry.edge.agent.logs import moment
 from skerry.edge.agent.ports import Document
+from skerry.edge.daemon.assignment import Reprovisioning
 from skerry.edge.daemon.host_metrics import HostMetrics
 from skerry.edge.daemon.identity_watch import IdentityWatch
 from skerry.edge.daemon.management_api import Runtime
@@ -35,6 +36,7 @@ def view(
     recent: RecentLog,
     clock: Clock,
     disk: Path,
+    reprovisioning: Reprovisioning,
 ) -> Runtime:
     """What the management API shows and does; ``disk`` is a folder on the one whose room counts."""
     machine = HostMetrics(metrics, [disk])
@@ -89,6 +91,7 @@ def view(
         metrics=exposition,
         why=agent.why,
         bundle=bundle,
+        reprovision=reprovisioning.answer,
         own_log=own_log,
         set_log_level=set_log_level,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-from skerry.errors import StorageFull, Unavailable
+from skerry.errors import NotAllowed, NotFound, StorageFull, Unavailable
 
 PRIVATE = 0o600
 PUBLIC = 0o644
+# Group and everybody else.
+OTHERS = 0o077
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -32,6 +35,22 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PUBLIC) -> None:
             hint="check owner and mode of the folder",
             path=str(path),
         ) from error
+
+
+def read_private(path: Path) -> bytes:
+    """A secret, refused when others may read it: then it is none any more.
+
+    Raises NotFound, NotAllowed, Unavailable.
+    """
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & OTHERS:
+                raise NotAllowed(f"others may read {path}", hint=f"chmod 600 {path}", path=str(path))
+            return file.read()
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no {path}", path=str(path)) from error
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}", path=str(path)) from error
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

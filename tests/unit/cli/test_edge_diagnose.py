@@ -108,14 +108,14 @@ def test_version() -> None:
 def test_an_iot_edge_config_is_imported(tmp_path: Path) -> None:
     file, target = tmp_path / "config.toml", tmp_path / "d"
     file.write_text(
-        'hostname = "edge.factory"\nauto_reprovisioning_mode = "Dynamic"\n[provisioning]\nsource = "manual"\n'
+        'hostname = "edge.factory"\n[watchdog]\nmax_retries = 3\n[provisioning]\nsource = "manual"\n'
         f'connection_string = "HostName=h.test;DeviceId=d;SharedAccessKey={key_of("d")}"\n'
     )
     done = call("config", "import", str(file), "--dir", str(target))
     assert done.exit_code == 0, done.output
     assert read_settings(target).hostname == "edge.factory"
     assert read_connection(read_settings(target)).identity.client_id == "d"
-    assert "auto_reprovisioning_mode is not needed here" in done.output
+    assert "watchdog is not needed here" in done.output
     typed = call("provision", "--config", str(file), "--hostname", "other", "--dir", str(target))
     assert typed.exit_code == 0, typed.output
     assert read_settings(target).hostname == "other"

@@ -17,7 +17,7 @@ async def run(device: Device) -> Result:
             connection,
             address=settings.hub_address,
             port=settings.hub_https_port,
-            tls=hub_tls(settings),
+            tls=hub_tls(settings, connection),
             clock=device.clock,
         )
     except SkerryError as problem:

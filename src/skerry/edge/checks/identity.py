@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import stat
-
-from skerry.edge.checks.check import NOT_PROVISIONED, Check, Device, Result, error, ok, warning
+from skerry.edge.checks.check import NOT_PROVISIONED, Check, Device, Result, error, ok
 from skerry.edge.daemon.provisioning import read_connection
 from skerry.errors import SkerryError
 
@@ -16,9 +14,6 @@ async def run(device: Device) -> Result:
         connection = read_connection(device.settings)
     except SkerryError as problem:
         return error(problem.what, problem.hint or "run: skerry edge provision")
-    file = device.settings.connection_string_file
-    if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-        return warning(f"others may read {file}", f"chmod 600 {file}")
     return ok(f"{connection.identity.client_id} at {connection.host_name}")
 
 

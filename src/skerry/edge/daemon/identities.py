@@ -64,7 +64,8 @@ class Identities:
     def __init__(self, connection: ConnectionString, documents: Documents, service: IdentityService) -> None:
         self.device = connection.identity
         self.hub = connection.host_name
-        self._device_key = connection.shared_access_key or ""
+        # None: the device proves itself by a certificate, and nobody here signs in its name.
+        self._device_key = connection.shared_access_key
         self._documents = documents
         self._service = service
         self._known: dict[ModuleId, ModuleIdentity] = {}
@@ -93,7 +94,7 @@ class Identities:
         if identity.device != self.device.device:
             return ()
         if identity.module is None:
-            return (self._device_key,)
+            return (self._device_key,) if self._device_key is not None else ()
         known = self._known.get(identity.module)
         return known.keys if known else ()
 

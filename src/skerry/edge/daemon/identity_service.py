@@ -52,7 +52,9 @@ class HubIdentityService:
     ) -> None:
         self._connection = connection
         self._device = connection.identity
-        self._signer = key_signer(connection.shared_access_key or "")
+        # Without a key the device proves itself by the certificate that ``tls`` shows.
+        key = connection.shared_access_key
+        self._signer = key_signer(key) if key is not None else None
         self._clock = clock
         host = connection.host_name
         self._client = httpx.AsyncClient(
@@ -115,15 +117,18 @@ class HubIdentityService:
     async def _call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Any:
-        expiry = int(self._clock.now().timestamp()) + TOKEN_LIFE_S
-        token = make_token(self._device.resource(self._connection.host_name), self._signer, expiry)
+        proof = {}
+        if self._signer is not None:
+            expiry = int(self._clock.now().timestamp()) + TOKEN_LIFE_S
+            resource = self._device.resource(self._connection.host_name)
+            proof["Authorization"] = make_token(resource, self._signer, expiry)
         try:
             response = await self._client.request(
                 method,
                 path,
                 params={"api-version": API_VERSION},
                 json=body,
-                headers={"Authorization": token, **(headers or {})},
+                headers={**proof, **(headers or {})},
                 extensions=self._extensions,
             )
         except httpx.HTTPError as error:

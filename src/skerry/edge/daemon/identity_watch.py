@@ -39,6 +39,8 @@ class IdentityWatch:
         self._clock = clock
         self._asked = asyncio.Event()
         self.last_error: SkerryError | None = None
+        # Called each time the hub refuses the device itself.
+        self.refused: Callable[[], None] = _nothing
 
     def ask(self) -> None:
         """The hub refused a key of ours: look soon whether there is a newer one."""
@@ -68,6 +70,7 @@ class IdentityWatch:
         new = self.last_error is None or str(self.last_error) != str(error)
         self.last_error = error
         if isinstance(error, NotAuthenticated | NotAllowed):
+            self.refused()
             level = logging.WARNING if new else logging.DEBUG
             log.log(level, "the hub refuses this device: %s; %s", error, REFUSED_HINT)
         else:
@@ -95,3 +98,7 @@ class IdentityWatch:
         finally:
             alarm.cancel()
             asked.cancel()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -6,16 +6,18 @@ a typing error that is ignored shows months later.
 
 from __future__ import annotations
 
-import base64
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from skerry.edge.daemon.identity_source import Source
+from skerry.edge.daemon.iotedge_provisioning import KEYS as PROVISIONING_KEYS
+from skerry.edge.daemon.iotedge_provisioning import read_source
+from skerry.edge.daemon.toml_table import file_of, table, text
 from skerry.edge.settings import EdgeSettings
-from skerry.errors import InvalidInput, NotFound, Unsupported
+from skerry.errors import InvalidInput, NotFound
 
 DAY_S = 86_400.0
 # Sections and keys that Azure IoT Edge knows; True: its value is taken over.
@@ -25,7 +27,7 @@ KNOWN: Mapping[str, bool] = {
     "trust_bundle_cert": True,
     "allow_elevated_docker_permissions": False,
     "prefer_module_identity_cache": False,
-    "auto_reprovisioning_mode": False,
+    "auto_reprovisioning_mode": True,
     "cloud_timeout_sec": False,
     "cloud_retries": False,
     "homedir": False,
@@ -47,14 +49,7 @@ KNOWN: Mapping[str, bool] = {
     "moby_runtime": True,
 }
 SECTIONS: Mapping[str, Mapping[str, bool]] = {
-    "provisioning": {
-        "source": True,
-        "connection_string": True,
-        "iothub_hostname": True,
-        "device_id": True,
-        "authentication": True,
-    },
-    "provisioning.authentication": {"method": True, "device_id_pk": True},
+    **PROVISIONING_KEYS,
     "image_garbage_collection": {
         "enabled": True,
         "cleanup_recurrence": False,
@@ -72,7 +67,7 @@ NEVER_S = 1000 * 365 * DAY_S
 class Imported:
     """What was read: ``options`` are EdgeSettings fields, ``unused`` the keys that mean nothing here."""
 
-    connection_string: str
+    source: Source
     options: Mapping[str, Any]
     hub_ca: Path | None
     unused: tuple[str, ...]
@@ -82,7 +77,8 @@ class Imported:
 
 
 def read_iotedge_config(path: Path) -> Imported:
-    """Read the file. NotFound, InvalidInput with the key's path, Unsupported for X.509, DPS and TPM."""
+    """Read the file. NotFound, NotAllowed (others may read a key), InvalidInput with the
+    key's path, Unsupported for TPM and issued certificates."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -92,16 +88,16 @@ def read_iotedge_config(path: Path) -> Imported:
     unused = tuple(_unused(document))
     options: dict[str, Any] = {}
     if "hostname" in document:
-        options["hostname"] = _text(document, "hostname")
+        options["hostname"] = text(document, "hostname")
     if "parent_hostname" in document:
-        options["hub_address"] = _text(document, "parent_hostname")
-    if network := _table(document, "moby_runtime").get("network"):
+        options["hub_address"] = text(document, "parent_hostname")
+    if network := table(document, "moby_runtime").get("network"):
         options["network"] = str(network["name"] if isinstance(network, Mapping) else network)
-    if (kept := _keep_images_s(_table(document, "image_garbage_collection"))) is not None:
+    if (kept := _keep_images_s(table(document, "image_garbage_collection"))) is not None:
         options["keep_images_s"] = kept
-    ca = _file(_text(document, "trust_bundle_cert")) if "trust_bundle_cert" in document else None
+    ca = file_of(text(document, "trust_bundle_cert")) if "trust_bundle_cert" in document else None
     EdgeSettings(Path("/"), **options)
-    return Imported(_connection_string(_table(document, "provisioning")), options, ca, unused)
+    return Imported(read_source(document), options, ca, unused)
 
 
 def _unused(document: Mapping[str, Any]) -> Iterator[str]:
@@ -111,60 +107,12 @@ def _unused(document: Mapping[str, Any]) -> Iterator[str]:
             table = table.get(part) if isinstance(table, Mapping) else None
         for key in table if isinstance(table, Mapping) else ():
             name = f"{path}.{key}" if path else key
-            if key not in keys and not _other_source(path, document):
+            if key not in keys:
                 raise InvalidInput(
                     f"there is no setting {name}", hint=f"there are: {', '.join(sorted(keys))}", path=name
                 )
             if not keys.get(key, True):
                 yield name
-
-
-def _other_source(path: str, document: Mapping[str, Any]) -> bool:
-    """Keys of ways to provision that are refused as a whole, with their name."""
-    provisioning = _table(document, "provisioning")
-    method = _table(provisioning, "authentication").get("method", "sas")
-    return path.startswith("provisioning") and (
-        provisioning.get("source", "manual") != "manual" or method != "sas"
-    )
-
-
-def _connection_string(table: Mapping[str, Any]) -> str:
-    source = table.get("source", "manual")
-    if source != "manual":
-        raise Unsupported(
-            f"provisioning.source {source!r} cannot be imported here",
-            hint='use source = "manual" with a connection string',
-            path="provisioning.source",
-        )
-    if "connection_string" in table:
-        return _text(table, "connection_string", "provisioning.")
-    authentication = _table(table, "authentication")
-    if (method := authentication.get("method", "sas")) != "sas":
-        raise Unsupported(
-            f"provisioning.authentication.method {method!r} cannot be imported here",
-            hint='use method = "sas", or a connection string',
-            path="provisioning.authentication.method",
-        )
-    host = _text(table, "iothub_hostname", "provisioning.")
-    device = _text(table, "device_id", "provisioning.")
-    key = _key(_table(authentication, "device_id_pk"))
-    return f"HostName={host};DeviceId={device};SharedAccessKey={key}"
-
-
-def _key(table: Mapping[str, Any]) -> str:
-    path = "provisioning.authentication.device_id_pk"
-    if "value" in table:
-        return _text(table, "value", f"{path}.")
-    if "uri" not in table:
-        raise InvalidInput(f"{path} needs value or uri", path=path)
-    file = _file(_text(table, "uri", f"{path}."))
-    try:
-        # Azure's key service keeps the plain key in the file.
-        return base64.b64encode(file.read_bytes()).decode()
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot read the key of {path}.uri: {error.strerror}", path=f"{path}.uri"
-        ) from error
 
 
 def _keep_images_s(table: Mapping[str, Any]) -> float | None:
@@ -177,25 +125,3 @@ def _keep_images_s(table: Mapping[str, Any]) -> float | None:
         path = "image_garbage_collection.image_age_cleanup_threshold"
         raise InvalidInput(f"{path} is no time: {text!r}", hint='write "7d"', path=path)
     return int(text[:-1]) * AGE_UNITS_S[text[-1]]
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key, {})
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"{key} is a section: [{key}]", path=key)
-    return value
-
-
-def _text(document: Mapping[str, Any], key: str, prefix: str = "") -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not value:
-        raise InvalidInput(f"{prefix}{key} has to be a text", path=prefix + key)
-    return value
-
-
-def _file(uri: str) -> Path:
-    """``file:///path`` as a path."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
-        raise InvalidInput(f"{uri.split(':')[0]}: is not supported, only file:///…", hint="use a file: URI")
-    return Path(unquote(parts.path))

@@ -43,6 +43,7 @@ class Runtime:
     metrics: Callable[[], bytes]
     why: Callable[[str], Awaitable[dict[str, Any]]]
     bundle: Bundle
+    reprovision: Callable[[], Awaitable[dict[str, Any]]]
     # since, until → the runtime's own last lines
     own_log: Callable[[str | None, str | None], str]
     set_log_level: Callable[[str], None]
@@ -84,6 +85,9 @@ def management_app(runtime: Runtime) -> AsgiApp:
         data = await runtime.bundle(query.get("since"), query.get("until"), only)
         return Response(data, media_type="application/zip")
 
+    async def reprovision(request: Request) -> Response:
+        return JSONResponse(await runtime.reprovision())
+
     async def system_info(request: Request) -> Response:
         return JSONResponse(runtime.system_info())
 
@@ -107,6 +111,7 @@ def management_app(runtime: Runtime) -> AsgiApp:
         Route("/modules/{name}/restart", restart, methods=["POST"]),
         Route("/modules/{name}/logs", logs),
         Route("/modules/{name}/why", why),
+        Route("/device/reprovision", reprovision, methods=["POST"]),
         Route("/systeminfo", system_info),
         Route("/systeminfo/supportbundle", bundle),
         Route("/systeminfo/logs", own_log),

@@ -1,4 +1,4 @@
-"""Gives a device its identity: checks a connection string and writes it with the settings."""
+"""Gives a device its identity: writes where it comes from, with the settings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from skerry.clock import Clock, SystemClock
-from skerry.contract.credentials import ConnectionString, key_signer
+from skerry.contract.credentials import ConnectionString
 from skerry.contract.names import Identity
+from skerry.edge.daemon.identity_source import (
+    Manual,
+    Source,
+    read_certificate_files,
+    read_dps,
+    write_source,
+)
 from skerry.edge.settings import CONFIG_FILE, HUB_CA_FILE, EdgeSettings
 from skerry.errors import AlreadyExists, InvalidInput, NotFound
 from skerry.service.certificates import Authority
-from skerry.service.files import PRIVATE, write_atomic
+from skerry.service.files import read_private, write_atomic
 from skerry.service.settings import load
 
 CA_COMMON_NAME = "Skerry edge CA"
@@ -22,17 +29,17 @@ CA_COMMON_NAME = "Skerry edge CA"
 
 @dataclass(frozen=True)
 class Provisioned:
-    """What a data directory now is."""
+    """What a data directory now is; ``identity`` None: its provisioning service is still to say."""
 
     data_dir: Path
-    identity: Identity
+    identity: Identity | None
     hub: str
     settings: EdgeSettings
 
 
 def provision(
     data_dir: Path,
-    connection_string: str,
+    source: Source | str,
     *,
     hub_ca: Path | None = None,
     force: bool = False,
@@ -41,36 +48,26 @@ def provision(
 ) -> Provisioned:
     """Write identity, settings and the device's own CA below ``data_dir``; needs no network.
 
-    ``options`` are EdgeSettings fields. ``hub_ca`` is copied. Raises InvalidInput (not a device's connection
-    string, unknown option), AlreadyExists (another identity is there and not ``force``).
+    ``source`` may be a device's connection string. ``options`` are EdgeSettings fields. ``hub_ca`` is copied.
+    Raises InvalidInput (not a device's connection string, unknown option), AlreadyExists (another identity is
+    there and not ``force``).
     """
-    connection = checked(connection_string)
+    if isinstance(source, str):
+        source = Manual(ConnectionString.parse(source.strip()))
     data_dir = data_dir.absolute()
     settings = _settings(data_dir, options or {})
-    _refuse_another(data_dir, connection, force)
+    if not force:
+        _refuse_another(data_dir, source)
     data_dir.mkdir(parents=True, exist_ok=True)
     data_dir.chmod(0o700)
     if hub_ca is not None:
         write_atomic(data_dir / HUB_CA_FILE, _read_pem(hub_ca).encode())
     _ensure_authority(settings, clock or SystemClock())
     write_atomic(data_dir / CONFIG_FILE, _toml(settings).encode())
-    # Last: a data directory with a connection string is a complete one.
-    write_atomic(settings.connection_string_file, connection.render().encode(), mode=PRIVATE)
-    return Provisioned(data_dir, connection.identity, connection.host_name, read_settings(data_dir))
-
-
-def checked(text: str) -> ConnectionString:
-    """The connection string, if a device with a symmetric key can be run with it."""
-    connection = ConnectionString.parse(text.strip())
-    identity = connection.identity
-    if identity.module is not None:
-        raise InvalidInput(
-            "this is a module's connection string", hint="take the one of the edge device itself"
-        )
-    if connection.shared_access_key is None:
-        raise InvalidInput("the connection string has no SharedAccessKey", field="SharedAccessKey")
-    key_signer(connection.shared_access_key)
-    return connection
+    # Last: a data directory with an identity, or with who gives it one, is complete.
+    write_source(settings, source)
+    identity, hub = _already(source)
+    return Provisioned(data_dir, identity, hub, read_settings(data_dir))
 
 
 def read_settings(data_dir: Path, environ: Mapping[str, str] | None = None) -> EdgeSettings:
@@ -89,17 +86,31 @@ def read_settings(data_dir: Path, environ: Mapping[str, str] | None = None) -> E
     )
 
 
+def own_settings(settings: EdgeSettings) -> dict[str, Any]:
+    """What is set in a data directory, as options of ``provision``."""
+    return {
+        field.name: getattr(settings, field.name)
+        for field in fields(EdgeSettings)
+        if field.name not in ("data_dir", "hub_ca")
+    }
+
+
 def read_connection(settings: EdgeSettings) -> ConnectionString:
-    """The device's connection string. NotFound when the data directory is not provisioned."""
+    """The device's identity at its hub.
+
+    Raises NotFound when the data directory has none (yet), NotAllowed when others may read its key.
+    """
     try:
-        text = settings.connection_string_file.read_text()
-    except FileNotFoundError as error:
+        text = read_private(settings.connection_string_file).decode(errors="replace")
+    except NotFound as error:
         raise NotFound(
             f"{settings.data_dir} has no identity",
             hint="run: skerry edge provision",
             path=str(settings.data_dir),
         ) from error
-    return checked(text)
+    connection = ConnectionString.parse(text.strip())
+    certificate = read_certificate_files(settings) if connection.x509 else None
+    return Manual(connection, certificate).connection
 
 
 def _settings(data_dir: Path, options: Mapping[str, Any]) -> EdgeSettings:
@@ -110,18 +121,38 @@ def _settings(data_dir: Path, options: Mapping[str, Any]) -> EdgeSettings:
     return EdgeSettings(**{**options, "data_dir": data_dir})
 
 
-def _refuse_another(data_dir: Path, connection: ConnectionString, force: bool) -> None:
-    file = EdgeSettings(data_dir).connection_string_file
-    if force or not file.exists():
+def _already(source: Source) -> tuple[Identity | None, str]:
+    """Who the device is and at which hub, if that is known."""
+    if isinstance(source, Manual):
+        return source.connection.identity, source.connection.host_name
+    return None, ""
+
+
+def _refuse_another(data_dir: Path, source: Source) -> None:
+    """Raise AlreadyExists when the folder belongs to another device."""
+    settings = EdgeSettings(data_dir)
+    service = read_dps(settings)
+    if service is not None:
+        if not isinstance(source, Manual) and source.name == service.name:
+            return
+        raise _taken(data_dir, f"{service.name.registration_id} of {service.endpoint}")
+    if not settings.connection_string_file.exists():
         return
-    present = ConnectionString.parse(file.read_text().strip())
-    mine = (present.host_name.lower(), present.identity)
-    if mine != (connection.host_name.lower(), connection.identity):
-        raise AlreadyExists(
-            f"{data_dir} belongs to {present.identity.client_id} at {present.host_name}",
-            hint="use another data directory, or --force to give this one a new identity",
-            device=present.identity.client_id,
-        )
+    text = settings.connection_string_file.read_text().strip()
+    present = ConnectionString.parse(text)
+    if isinstance(source, Manual):
+        mine = source.connection
+        if (present.host_name.lower(), present.identity) == (mine.host_name.lower(), mine.identity):
+            return
+    raise _taken(data_dir, f"{present.identity.client_id} at {present.host_name}")
+
+
+def _taken(data_dir: Path, whose: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"{data_dir} belongs to {whose}",
+        hint="use another data directory, or --force to give this one a new identity",
+        device=whose,
+    )
 
 
 def _ensure_authority(settings: EdgeSettings, clock: Clock) -> None:

@@ -70,7 +70,7 @@ async def test_settings_and_identity(tmp_path: Path) -> None:
     assert (await config.run(device)).outcome == "ok"
     assert (await identity.run(device)).text == f"{edge.DEVICE} at {edge.HUB}"
     device.settings.connection_string_file.chmod(0o644)
-    assert (await identity.run(device)).outcome == "warning"
+    assert (await identity.run(device)).hint.startswith("chmod 600 ")
     (device.data_dir / "config.toml").write_text("mqtt_port = 'many'")
     assert (await config.run(device)).outcome == "error"
 

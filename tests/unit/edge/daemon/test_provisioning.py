@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from skerry.clock import SystemClock
+from skerry.contract.names import Identity
 from skerry.edge.daemon.provisioning import provision, read_connection, read_settings
 from skerry.edge.settings import EdgeSettings
 from skerry.errors import AlreadyExists, InvalidInput, NotFound
@@ -24,7 +25,7 @@ def test_what_was_provisioned_reads_back(tmp_path: Path) -> None:
     made = provision(tmp_path / "d", TEXT, hub_ca=ca, options=options)
     settings = read_settings(tmp_path / "d", {})
     assert made.settings == settings
-    assert (made.identity.client_id, made.hub) == ("edge-1", "hub.test")
+    assert (made.identity, made.hub) == (Identity.parse("edge-1"), "hub.test")
     assert (settings.hostname, settings.mqtt_port, settings.engine) == ("gate", 8884, "process")
     assert settings.upstream is False
     assert settings.hub_ca is not None
@@ -51,7 +52,7 @@ def test_another_identity_needs_force_and_the_same_does_not(tmp_path: Path) -> N
     assert provision(tmp_path / "d", TEXT, options={"mqtt_port": 1}).settings.mqtt_port == 1
     with pytest.raises(AlreadyExists, match="edge-1"):
         provision(tmp_path / "d", OTHER)
-    assert provision(tmp_path / "d", OTHER, force=True).identity.client_id == "edge-2"
+    assert provision(tmp_path / "d", OTHER, force=True).identity == Identity.parse("edge-2")
     assert ca.read_text() == root
 
 
