@@ -17,7 +17,10 @@ import pytest
 
 from skerry.edge.engine.docker_load import load_into_docker
 from skerry.model.image import build_module_image
+from skerry.oci.base_image import open_base
 from skerry.oci.dockerfile import write_context
+from skerry.oci.layout import read_layout
+from skerry.oci.python_image import machine_architecture
 from tests.system.test_images import CACHE, note
 from tests.unit.serve.support import make_package
 
@@ -115,6 +118,35 @@ def test_the_dockerfile_gives_the_same_image_with_docker(image: str, place: Path
         assert tree(image) == tree(made)
     finally:
         docker("rmi", "--force", made)
+
+
+def test_an_image_on_a_saved_base_serves_and_names_it(image: str, place: Path) -> None:
+    """Docker's own archive of an image with Python 3.11; no other such image is at hand without a network."""
+    docker("save", "--output", str(place / "base.tar"), image)
+    base = open_base(place / "base.tar", machine_architecture(), place / "cache", name="ours")
+    name = f"{image}-on-base"
+    repository, _, tag = name.partition(":")
+    built = build_module_image(
+        place / "package",
+        name=repository,
+        tag=tag,
+        output=place / "out",
+        cache=CACHE,
+        progress=note,
+        base=base,
+    )
+    manifest = json.loads(read_layout(built.layout).manifest)
+    assert manifest["annotations"]["org.opencontainers.image.base.digest"] == base.digest
+    assert manifest["annotations"]["org.opencontainers.image.base.name"] == "ours"
+    assert len(manifest["layers"]) == len(base.layers) + 5
+    assert asyncio.run(load_into_docker(built.layout, name))
+    container = f"skerry-test-{uuid.uuid4().hex[:8]}"
+    docker("run", "--detach", "--name", container, *LOCKED_DOWN, name)
+    try:
+        until_said(container, ": serving ")
+    finally:
+        docker("rm", "--force", "--volumes", container)
+        docker("rmi", "--force", name)
 
 
 def tree(image: str) -> dict[str, tuple[object, ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skerry.cli import output
+from skerry.cli.model_base import base_option
 from skerry.cli.model_image import (
     architectures,
     cache_option,
@@ -128,6 +129,7 @@ for command in (image, inspect, verify, bench, run, keygen, sign, sbom, artifact
 @click.option("--golden", "golden_count", type=int, default=32, show_default=True)
 @click.option("--image", "image_name", help="Also build an image of this name, e.g. defects:1.")
 @platform_option
+@base_option
 @images_option
 @cache_option
 @output_option
@@ -161,6 +163,7 @@ def build_command(
     golden_count: int,
     image_name: str | None,
     platform: str | None,
+    base_name: str | None,
     images: Path,
     cache: Path,
     form: str,
@@ -226,7 +229,13 @@ def build_command(
     made = {}
     if target is not None:
         made = make_images(
-            report.package, target, wanted, images=images, cache=cache, trusted_key=trusted_key
+            report.package,
+            target,
+            wanted,
+            images=images,
+            cache=cache,
+            trusted_key=trusted_key,
+            base=base_name,
         )
     if form == "json":
         output.dump({**_document(report), "images": documents(made)})

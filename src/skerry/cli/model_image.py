@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from skerry.cli import output
+from skerry.cli.model_base import base_image, base_option
 from skerry.cli.model_package import PLACE, output_option
 from skerry.edge.engine.docker_load import load_into_docker
 from skerry.errors import InvalidInput
@@ -70,6 +71,7 @@ def make_images(
     images: Path,
     cache: Path,
     trusted_key: Path | None,
+    base: str | None = None,
 ) -> dict[str, ModuleImage]:
     """The image for each architecture, at ``<images>/<name>/<tag>``; with several, the machines of another
     architecture find theirs at ``<tag>-<architecture>``.
@@ -86,6 +88,7 @@ def make_images(
             progress=output.note,
             architecture=architecture,
             trusted_key=trusted_key,
+            base=base_image(base, architecture, cache),
         )
         for architecture in wanted
     }
@@ -140,6 +143,7 @@ def load(made: dict[str, ModuleImage], target: Reference) -> bool:
 )
 @click.option("--dockerfile", type=FOLDER, help="Also write a build context that gives the same image.")
 @click.option("--no-load", is_flag=True, help="Leave it out of Docker, where there is one.")
+@base_option
 @trusted_key_option
 @cache_option
 @output_option
@@ -151,6 +155,7 @@ def image(
     kind: str,
     dockerfile: Path | None,
     no_load: bool,
+    base_name: str | None,
     trusted_key: Path | None,
     cache: Path,
     form: str,
@@ -163,11 +168,18 @@ def image(
 
     \b
     skerry model image package/ defects:2 --platform linux/amd64,linux/arm64
+    skerry model image package/ defects:2 --base python-3.11-slim.tar
     skerry model push images/defects/2 images/defects/2-arm64 hub.plant:8443/defects:2
     """
     target = parse_reference(reference)
     made = make_images(
-        package, target, architectures(platform), images=images, cache=cache, trusted_key=trusted_key
+        package,
+        target,
+        architectures(platform),
+        images=images,
+        cache=cache,
+        trusted_key=trusted_key,
+        base=base_name,
     )
     beside = [
         _beside(one, kind, dockerfile, f"-{name}" if len(made) > 1 else "") for name, one in made.items()

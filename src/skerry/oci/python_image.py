@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.errors import Unsupported
+from skerry.oci.base_image import BaseImage
 from skerry.oci.bytecode import can_compile, compiled
 from skerry.oci.cache import LayerCache
 from skerry.oci.debian.base import base_entries, locked_packages
@@ -16,7 +17,7 @@ from skerry.oci.debian.mirror import Mirror
 from skerry.oci.digest import Digest, digest_of
 from skerry.oci.download import Progress
 from skerry.oci.image import Layer, RunConfig, assemble, canonical_json
-from skerry.oci.layer import Entry, File
+from skerry.oci.layer import Directory, Entry, File
 from skerry.oci.layout import layout_path, write_layout
 from skerry.oci.reference import parse_reference
 from skerry.oci.wheels import WheelGroup, fetch_wheels, locked, wheel_entries
@@ -33,6 +34,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "SSL_CERT_FILE": CERTIFICATES,
 }
+BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -41,10 +43,13 @@ class Content:
     """One layer of the application's own files."""
 
     label: str
-    files: tuple[File, ...]
+    files: tuple[File | Directory, ...]
 
     def key(self) -> str:
-        listed = [(file.path, file.mode, digest_of(file.data)) for file in self.files]
+        listed = [
+            (entry.path, entry.mode, digest_of(entry.data) if isinstance(entry, File) else "")
+            for entry in self.files
+        ]
         return digest_of(canonical_json(listed))
 
 
@@ -72,9 +77,11 @@ def build_python_image(
     mirror: Mirror,
     architecture: str | None = None,
     debian_lock: Path | None = None,
+    base: BaseImage | None = None,
 ) -> BuiltImage:
     """Make the image at ``<output>/<name>/<tag>``: base, one layer a wheel group, one a content.
 
+    The base is made of Debian's packages, or is ``base``.
     Layers are made side by side and kept in ``cache``; with everything there the network is not asked.
     Equal inputs give an equal manifest digest. ``architecture`` is this machine's unless given.
     """
@@ -84,14 +91,20 @@ def build_python_image(
         progress("this Python is not 3.11: the image gets no bytecode and starts slower")
     maker = _Layers(architecture, mirror, cache, progress, debian_lock)
     with ThreadPoolExecutor(thread_name_prefix="layer") as pool:
-        pending = [pool.submit(maker.base)]
+        pending = [pool.submit(maker.base)] if base is None else []
         pending += [pool.submit(maker.wheels, group) for group in wheels]
         pending += [pool.submit(maker.content, content) for content in contents]
-        layers = [future.result() for future in pending]
+        layers = [*(base.layers if base else ()), *(future.result() for future in pending)]
     # What the labels say, where registries show it too (image-spec, annotations.md).
-    image = assemble(layers, run, architecture, run.labels)
+    about = {} if base is None else {BASE_NAME: base.name, BASE_DIGEST: base.digest}
+    image = assemble(layers, run, architecture, {**run.labels, **about})
     layout = layout_path(output, reference)
-    write_layout(layout, image, str(reference), maker.store.blob)
+    foreign = {layer.descriptor.digest for layer in base.layers} if base else set()
+
+    def blob(digest: Digest) -> Path:
+        return base.blob(digest) if base is not None and digest in foreign else maker.store.blob(digest)
+
+    write_layout(layout, image, str(reference), blob)
     return BuiltImage(
         str(reference),
         image.manifest_digest,
@@ -99,6 +112,16 @@ def build_python_image(
         layout,
         [(layer.label, layer.descriptor.size) for layer in layers],
     )
+
+
+def environment_on(base: BaseImage | None) -> dict[str, str]:
+    """What an image on this base runs with: ours, over what the base itself sets."""
+    if base is None:
+        return dict(ENVIRONMENT)
+    own = {name: value for name, value in ENVIRONMENT.items() if name not in ("PATH", "PYTHONHOME")}
+    if not base.has_certificates:
+        del own["SSL_CERT_FILE"]
+    return {**base.env, **own}
 
 
 def machine_architecture() -> str:

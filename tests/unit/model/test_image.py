@@ -54,7 +54,7 @@ def test_image_holds_nothing_of_the_hub_the_edge_or_the_model_tools() -> None:
 
 
 def test_healthcheck_runs_a_module_of_the_image() -> None:
-    module = HEALTHCHECK.test[-1].removeprefix("skerry.")
+    module = HEALTHCHECK[-1].removeprefix("skerry.")
     assert import_closure(PACKAGE, [module])
 
 

@@ -62,8 +62,6 @@ MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 CERTIFICATES = re.compile(r"usr/share/ca-certificates/.*\.crt")
 CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 MODULE_UID = 1000
-# Where a module may keep something; its image declares a volume there, which gets this folder's mode.
-STATE_DIRECTORY = "var/lib/skerry"
 
 PASSWD = f"""\
 root:x:0:0:root:/:/usr/sbin/nologin
@@ -86,7 +84,6 @@ OWN_ENTRIES: tuple[Entry, ...] = (
     Symlink("usr/lib/ssl/cert.pem", f"../../../{CERTIFICATE_BUNDLE}"),
     Directory("tmp", 0o1777),
     Directory("var/tmp", 0o1777),
-    Directory(STATE_DIRECTORY, 0o1777),
     Directory("run"),
     Directory("proc"),
     Directory("sys"),
