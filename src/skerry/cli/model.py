@@ -180,7 +180,8 @@ def build_command(
     is chosen; within a tenth, the more exact and plainer one. One that cannot be made is a row with its
     reason.
 
-    A .keras or .h5 file of Keras 2 or 3, JSON with --weights and ONNX are read as data. A SavedModel folder,
+    A .keras or .h5 file of Keras 2 or 3, JSON with --weights and ONNX are read as data; a .tflite file is
+    carried as it is. A SavedModel folder,
     --model-from, --custom and --trust go through real Keras in a process of its own.
 
     \b
@@ -256,7 +257,7 @@ def _show(report: BuildReport) -> None:
                 ("reference", report.reference),
                 ("largest difference", f"{report.max_abs_difference:.2e}"),
                 ("top-1 agreement", f"{report.top1_agreement:.4f} on {report.samples} images"),
-                ("ONNX", f"{report.onnx_bytes / 1e6:.1f} MB, {report.layers} layers"),
+                ("model", f"{report.model_bytes / 1e6:.1f} MB, {report.layers} layers"),
                 ("golden set", f"{report.golden} images"),
                 ("chosen", report.why),
                 ("time", ", ".join(f"{step} {s:.1f} s" for step, s in report.steps.items() if s >= 0.05)),

@@ -10,12 +10,13 @@ import numpy as np
 
 from skerry.errors import InvalidInput
 from skerry.model import witness as witnesses
-from skerry.model.candidates import Row, Subject
+from skerry.model.candidates import DEFAULT, LITERT, Row, Subject
 from skerry.model.choose import Gate
 from skerry.model.convert import Converted, convert
 from skerry.model.golden import choose_golden
 from skerry.model.keras_file import F32
 from skerry.model.labels import fitting, read_labels
+from skerry.model.litert_session import LiteRtSession
 from skerry.model.offer import Offer, Wish, compared, make_offer, plain_offer
 from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
@@ -102,7 +103,7 @@ class BuildReport:
     digest: str
     layers: int
     parameters: int
-    onnx_bytes: int
+    model_bytes: int
     reference: str
     max_abs_difference: float
     top1_agreement: float
@@ -166,7 +167,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     witnesses.require_numbers(answers.outputs, names)
     expected, witness = answers.outputs, answers.name
     steps.begin("verify")
-    singles, batches = _run(converted, inputs)
+    run = OnnxSession(converted.onnx).run if converted.litert is None else LiteRtSession(converted.litert).run
+    singles, batches = _run(run, inputs)
     gate = replace(request.wish.gate, max_abs=request.max_abs, agreement=request.agreement)
     limits = gate.thresholds("fp32")
     verification = compare(expected, [singles, batches], names, recipe, recipe.output.top_k, limits.max_abs)
@@ -176,12 +178,17 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     chosen = choose_golden(expected[:, recipe.parts[0][1]], request.golden_count, recipe.output)
     golden = [GoldenSample(samples[i].data, expected[i]) for i in chosen]
     steps.begin("candidates")
+    wish = replace(request.wish, gate=gate)
+    if converted.litert is not None:
+        wish = replace(wish, names=tuple(dict.fromkeys([*wish.names, LITERT])))
     if request.wish.is_plain:
-        offer = plain_offer(converted.onnx, limits.max_abs)
+        name = DEFAULT if converted.litert is None else LITERT
+        offer = plain_offer(converted.litert or converted.onnx, limits.max_abs, name)
     else:
         subject = Subject(
             file=request.model,
-            onnx=converted.onnx,
+            onnx=converted.onnx or None,
+            litert=converted.litert,
             inputs=inputs,
             expected=expected,
             names=names,
@@ -191,11 +198,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             accuracy=lambda outputs: _accuracy(samples, outputs, recipe),
             heads=network.heads,
         )
-        offer = make_offer(subject, singles, replace(request.wish, gate=gate), progress)
+        offer = make_offer(subject, singles, wish, progress)
     steps.begin("decoding")
-    reduced = choose_reduction(
-        samples, expected, recipe, OnnxSession(converted.onnx).run, limits.max_abs, offer.candidates
-    )
+    reduced = choose_reduction(samples, expected, recipe, run, limits.max_abs, offer.candidates)
     if reduced.least:
         progress(f"large JPEG files are decoded at reduced size: {reduced.why}")
         recipe = replace(recipe, decode=replace(recipe.decode, reduced=reduced.least))
@@ -224,7 +229,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         digest=digest,
         layers=network.layers,
         parameters=network.parameters,
-        onnx_bytes=len(converted.onnx),
+        model_bytes=len(converted.litert or converted.onnx),
         reference=witness,
         max_abs_difference=verification.max_abs_difference,
         top1_agreement=verification.top1_agreement,
@@ -270,10 +275,9 @@ def _meaning(spec: OutputSpec) -> str:
     return f"{spec.kind} of {len(spec.labels)}: {names}"
 
 
-def _run(converted: Converted, inputs: F32) -> tuple[F32, F32]:
-    session = OnnxSession(converted.onnx)
-    singles = [session.run(inputs[i : i + 1]) for i in range(len(inputs))]
-    batches = [session.run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
+def _run(run: Callable[[F32], F32], inputs: F32) -> tuple[F32, F32]:
+    singles = [run(inputs[i : i + 1]) for i in range(len(inputs))]
+    batches = [run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
     return np.concatenate(singles), np.concatenate(batches)
 
 
@@ -283,7 +287,7 @@ def _certificate(
     limits = gate.thresholds("fp32")
     return {
         "reference": witness,
-        "engine": "onnxruntime fp32",
+        "engine": "onnxruntime fp32" if converted.litert is None else "litert",
         "samples": samples,
         "batches": [1, BATCH],
         **compared(verification),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.errors import InvalidInput, SkerryError
+from skerry.errors import InvalidInput, SkerryError, Unsupported
 from skerry.model.benchmark import SECONDS, Measurement, try_model
 from skerry.model.keras_file import F32
 from skerry.model.litert import convert_to_litert
@@ -15,7 +15,7 @@ from skerry.model.verify import Verification, compare
 from skerry.package.recipe import Recipe
 
 Progress = Callable[[str], None]
-DEFAULT = "onnx-fp32"
+DEFAULT, LITERT = "onnx-fp32", "litert-fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,13 @@ Row = Tried | NotTried
 class Subject:
     """The model all candidates are made of, the prepared samples, and what the original answers to them.
 
-    ``heads`` are the names of the outputs where there are several.
+    ``onnx`` is None for a model that came as ``litert``. ``heads`` are the names of the outputs where there
+    are several.
     ``accuracy`` gives the share of right answers among outputs [n, outputs], None where no labels are known.
     """
 
     file: Path
-    onnx: bytes
+    onnx: bytes | None
     inputs: F32
     expected: F32
     names: Sequence[str]
@@ -83,6 +84,7 @@ class Subject:
     batch: int
     accuracy: Callable[[F32], float | None]
     heads: tuple[str, ...] = ()
+    litert: bytes | None = None
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -118,6 +120,10 @@ def try_candidates(
 
 def _make(subject: Subject, file: str) -> bytes:
     """The candidate's file. A failure is raised again for each kind that shares it."""
+    if file.endswith(".tflite") and subject.litert is not None:
+        return subject.litert
+    if subject.onnx is None:
+        raise Unsupported("the model is a LiteRT file, and no layers to make ONNX of")
     if file.endswith(".int8.onnx"):
         # Imported here: the quantiser takes half a second that most builds do without.
         from skerry.model.quantise import quantise

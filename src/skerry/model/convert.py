@@ -27,13 +27,15 @@ class Head:
 class Converted:
     """The ONNX file, its ends, and the layers that were left out because they only train.
 
-    ``heads`` are the outputs in the order of the file, the one that the labels are for first.
+    ``heads`` are the outputs in the order of the file, the one that the labels are for first. ``litert`` is
+    the model where it came as LiteRT: there is no ONNX then, which is made of layers.
     """
 
     onnx: bytes
     input: str
     heads: tuple[Head, ...]
     dropped: tuple[str, ...]
+    litert: bytes | None = None
 
 
 def convert(network: Network) -> Converted:
@@ -41,9 +43,9 @@ def convert(network: Network) -> Converted:
 
     Same network, same bytes. Unsupported names the first layer or option without a rule.
     """
-    if network.onnx is not None:
+    if network.onnx is not None or network.litert is not None:
         ready = tuple(Head(node.name, node.name, int(node.config["units"])) for node in network.nodes)
-        return Converted(network.onnx, network.input, ready, ())
+        return Converted(network.onnx or b"", network.input, ready, (), network.litert)
     check_layers(network)
     folded = fold_batch_norm(network)
     out = OnnxWriter()

@@ -55,7 +55,7 @@ class Network:
 
     ``output`` is the node whose numbers the labels name; ``others`` are the nodes of further outputs, and
     ``heads`` what all of them are called, in that order.
-    ``onnx`` is the file itself where the model came as ONNX: then ``nodes`` only tells what its last does.
+    ``onnx`` or ``litert`` is the file itself where the model came so: then ``nodes`` are its outputs alone.
     ``precision`` is what Keras computed in while it trained; we compute in float32.
     """
 
@@ -70,6 +70,7 @@ class Network:
     heads: tuple[str, ...]
     others: tuple[str, ...] = ()
     onnx: bytes | None = None
+    litert: bytes | None = None
     precision: str = "float32"
 
 

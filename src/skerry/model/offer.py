@@ -70,12 +70,12 @@ class Offer:
     certificate: Mapping[str, object]
 
 
-def plain_offer(onnx: bytes, tolerance: float) -> Offer:
-    """The fp32 ONNX alone, which the build itself has verified."""
-    kind = KINDS[0]
+def plain_offer(model: bytes, tolerance: float, name: str = DEFAULT) -> Offer:
+    """The one model that the build itself has verified: the fp32 ONNX, or what came as LiteRT."""
+    kind = next(kind for kind in KINDS if kind.name == name)
     candidate = Candidate(kind.name, kind.engine, kind.precision, kind.file, tolerance)
     return Offer(
-        (candidate,), {kind.file: onnx}, (), f"{kind.name}: no other candidate was asked for", {}, {}
+        (candidate,), {kind.file: model}, (), f"{kind.name}: no other candidate was asked for", {}, {}
     )
 
 

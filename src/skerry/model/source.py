@@ -8,6 +8,7 @@ from skerry.errors import InvalidInput, Unsupported
 from skerry.model import keras_runtime
 from skerry.model.convert import convert
 from skerry.model.graph import read_network
+from skerry.model.litert_file import read_litert
 from skerry.model.network import ForeignLayer, Network
 from skerry.model.onnx_file import read_onnx
 from skerry.model.origin import Origin
@@ -34,6 +35,8 @@ def open_network(origin: Origin, progress: Callable[[str], None]) -> Network:
         return _traced(origin, "it is a SavedModel", progress)
     if origin.architecture is not None:
         return _traced(origin, f"its architecture is {origin.architecture}", progress)
+    if path.suffix == ".tflite":
+        return read_litert(path, origin.size, origin.head)
     if path.suffix == ".onnx":
         return read_onnx(path, origin.size, origin.head)
     try:

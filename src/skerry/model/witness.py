@@ -10,6 +10,7 @@ import numpy as np
 from skerry.errors import InvalidInput
 from skerry.model import keras_runtime, reference
 from skerry.model.keras_file import F32
+from skerry.model.litert_session import LiteRtSession
 from skerry.model.network import Network
 from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
@@ -30,12 +31,16 @@ class Answers:
 def ask(origin: Origin, network: Network, inputs: F32, kind: str, progress: Callable[[str], None]) -> Answers:
     """What the original answers to ``inputs`` [n, height, width, channels].
 
-    ``auto`` is real Keras where it is installed and can load the file, else numpy; an ONNX file speaks for
-    itself, run without any optimisation. InvalidInput when Keras was asked for and cannot run the model.
+    ``auto`` is real Keras where it is installed and can load the file, else numpy; an ONNX or LiteRT file
+    speaks for itself, run without any optimisation. InvalidInput when Keras was asked for and cannot run
+    the model.
     """
     if network.onnx is not None:
         session = OnnxSession(network.onnx, plain=True)
         return Answers(_in_batches(session.run, inputs), "onnxruntime without optimisation")
+    if network.litert is not None:
+        plain = LiteRtSession(network.litert, plain=True)
+        return Answers(_in_batches(plain.run, inputs), f"litert {plain.version}, reference kernels")
     if kind == "keras" or (kind == "auto" and keras_runtime.is_installed()):
         progress("asking keras for the original's answers")
         try:

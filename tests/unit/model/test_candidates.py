@@ -134,7 +134,7 @@ def test_an_engine_that_crashes_or_hangs_is_a_reason(
     monkeypatch.setattr(sys, "executable", str(launcher))
     monkeypatch.setattr(benchmark, "CHILD_MODULE", "troubled")
     with pytest.raises(kind, match=message):
-        try_model("openvino", "fp32", subject.onnx, ".onnx", inputs(), batch=8, timeout_s=3)
+        try_model("openvino", "fp32", conv_model(), ".onnx", inputs(), batch=8, timeout_s=3)
 
 
 def test_the_offer_ships_the_chosen_or_all_that_pass(subject: Subject) -> None:
