@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from skerry.clock import Clock
+from skerry.contract.chain import SEQUENCE_PROPERTY
 from skerry.contract.credentials import SasToken, verify_token
 from skerry.contract.message import Message
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import Identity
 from skerry.contract.topics import ConnectName
 from skerry.contract.twin import merge
-from skerry.edge.hub.envelope import SEQUENCE_PROPERTY
 from skerry.errors import Unavailable
 from skerry.mqtt.server import Listener, serve
 from skerry.protocol.device_session import DeviceSession

@@ -140,4 +140,5 @@ async def test_a_leaf_device_works_through_the_gateway_and_offline(tmp_path: Pat
             await until(reported)
             (account,) = await service.ledger("leaf-1")
             assert (account["sent"], account["received"], account["lost"]) == (2, 2, 0)
+            assert (account["proven"], account["altered"]) == (1, 0)
             await leaf.stop()

@@ -106,7 +106,7 @@ hub.add_command(monitor)
 @click.option("--device", help="Only this device.")
 @click.option("--output", "form", type=click.Choice(["table", "json"]), default="table")
 def ledger(hub_dir: Path | None, hub_port: int, hub_ca: Path | None, device: str | None, form: str) -> None:
-    """Show per sender how many messages were sent, received, lost, repeated, reordered."""
+    """Show per sender how many messages were sent, received, lost, repeated, reordered, proven unaltered."""
 
     async def read() -> list[dict[str, Any]]:
         async with service_client(hub_dir, hub_port, hub_ca) as client:
@@ -116,9 +116,10 @@ def ledger(hub_dir: Path | None, hub_port: int, hub_ca: Path | None, device: str
     if form == "json":
         output.dump(accounts)
         return
-    columns = ("sent", "received", "lost", "duplicates", "reordered")
+    columns = ("sent", "received", "lost", "duplicates", "reordered", "proven", "altered", "head")
     rows = [
-        [_sender(account), account["epoch"], *(account[name] for name in columns)] for account in accounts
+        [_sender(account), account["epoch"], *(_shown(account[name]) for name in columns)]
+        for account in accounts
     ]
     output.say(output.table(["sender", "epoch", *columns], rows))
 
@@ -154,6 +155,10 @@ def audit(
         return
     columns = ("time", "who", "origin", "action", "target", "detail")
     output.say(output.table(columns, [[entry[name] for name in columns] for entry in entries]))
+
+
+def _shown(value: object) -> object:
+    return "-" if value is None else value
 
 
 def _sender(account: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
-"""What arrived of what every sender sent: exact accounts of loss, repetition and order.
+"""What arrived of what every sender sent: exact accounts of loss, repetition, order and alteration.
 
 An edge device numbers each sender's messages from 1 (``skerry-seq``) within the life of its store
-(``skerry-epoch``); see docs/decisions. The accounts are a projection of the telemetry log: brought up to date
-when somebody asks and before the log is trimmed, so that storing a message costs nothing more.
+(``skerry-epoch``), and each names the digest of the one before (``skerry-prev``); see docs/decisions/0004.
+The accounts are a projection of the telemetry log: brought up to date when somebody asks and before the log
+is trimmed, so that storing a message costs nothing more.
 """
 
 from __future__ import annotations
@@ -10,62 +11,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from skerry.contract.chain import EPOCH_PROPERTY, SEQUENCE_PROPERTY, link_of
 from skerry.contract.names import DeviceId, Identity, ModuleId
+from skerry.hub.account import Account
 from skerry.store.database import Database
 
-SEQUENCE_PROPERTY = "skerry-seq"
-EPOCH_PROPERTY = "skerry-epoch"
 # Rows of the log folded in one transaction, so that devices do not wait for it.
 FOLD_ROWS = 2_000
-# An account with more gaps than this gives up the oldest: what is missing there counts as lost for good.
-GAPS_MAX = 1_000
 # A sender that names ever new epochs does not fill the disk: those it used last are kept.
 EPOCHS_MAX = 16
 EPOCH_CHARS_MAX = 64
 NUMBER_DIGITS_MAX = 15
-
-Gap = tuple[int, int]  # first and last missing number
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One sender in one epoch. ``missing`` are the gaps below ``highest``, ascending."""
-
-    highest: int = 0
-    received: int = 0
-    duplicates: int = 0
-    reordered: int = 0
-    given_up: int = 0
-    missing: tuple[Gap, ...] = ()
-
-    @property
-    def lost(self) -> int:
-        """Numbers below the highest that never arrived."""
-        return self.given_up + sum(last - first + 1 for first, last in self.missing)
-
-    def arrived(self, number: int) -> Account:
-        """After message ``number`` (from 1) arrived."""
-        if number == self.highest + 1:
-            return replace(self, highest=number, received=self.received + 1)
-        if number > self.highest:
-            gaps = (*self.missing, (self.highest + 1, number - 1))
-            return replace(self, highest=number, received=self.received + 1, missing=gaps)._bounded()
-        for index, (first, last) in enumerate(self.missing):
-            if first <= number <= last:
-                halves = [(first, number - 1), (number + 1, last)]
-                left = tuple(gap for gap in halves if gap[0] <= gap[1])
-                gaps = (*self.missing[:index], *left, *self.missing[index + 1 :])
-                late = replace(self, received=self.received + 1, reordered=self.reordered + 1, missing=gaps)
-                return late._bounded()
-        return replace(self, duplicates=self.duplicates + 1)
-
-    def _bounded(self) -> Account:
-        if len(self.missing) <= GAPS_MAX:
-            return self
-        (first, last), *rest = self.missing
-        return replace(self, missing=tuple(rest), given_up=self.given_up + last - first + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +55,30 @@ class Ledger:
 def _fold(connection: sqlite3.Connection) -> int:
     (position,) = connection.execute("SELECT sequence FROM ledger_position").fetchone()
     rows = connection.execute(
-        "SELECT sequence, device, module, properties ->> ?, properties ->> ? FROM telemetry"
+        "SELECT sequence, device, module, properties, system, body FROM telemetry"
         " WHERE sequence > ? ORDER BY sequence LIMIT ?",
-        (f'$."{EPOCH_PROPERTY}"', f'$."{SEQUENCE_PROPERTY}"', position, FOLD_ROWS),
-    ).fetchall()
-    if not rows:
-        return 0
+        (position, FOLD_ROWS),
+    )
+    seen = 0
     touched: dict[tuple[str, str, str], tuple[int, Account]] = {}
-    for sequence, device, module, epoch, number in rows:
+    for sequence, device, module, text, system, body in rows:
+        seen, position = seen + 1, sequence
+        # Most rows of a device without an edge hub have no number: looking is cheaper than reading.
+        if SEQUENCE_PROPERTY not in text:
+            continue
+        properties = json.loads(text)
+        epoch, number = properties.get(EPOCH_PROPERTY), properties.get(SEQUENCE_PROPERTY)
         if not _numbered(epoch, number):
             continue
         key = (device, module, epoch)
         account = touched[key][1] if key in touched else _load(connection, key)
-        touched[key] = (sequence, account.arrived(int(number)))
+        link = link_of(int(number), properties, json.loads(system), body)
+        touched[key] = (sequence, account.arrived(int(number), link))
     for key, (sequence, account) in touched.items():
         _save(connection, key, sequence, account)
-    connection.execute("UPDATE ledger_position SET sequence = ?", (rows[-1][0],))
-    return len(rows)
+    if seen:
+        connection.execute("UPDATE ledger_position SET sequence = ?", (position,))
+    return seen
 
 
 def _numbered(epoch: object, number: object) -> bool:
@@ -128,7 +93,7 @@ def _numbered(epoch: object, number: object) -> bool:
     )
 
 
-_COLUMNS = "highest, received, duplicates, reordered, given_up, missing"
+_COLUMNS = "highest, received, duplicates, reordered, given_up, missing, proven, altered, ends"
 
 
 def _load(connection: sqlite3.Connection, key: tuple[str, str, str]) -> Account:
@@ -140,7 +105,8 @@ def _load(connection: sqlite3.Connection, key: tuple[str, str, str]) -> Account:
 
 def _save(connection: sqlite3.Connection, key: tuple[str, str, str], sequence: int, account: Account) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO ledger (device, module, epoch, {_COLUMNS}, last_sequence)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *key,
             account.highest,
@@ -149,6 +115,9 @@ def _save(connection: sqlite3.Connection, key: tuple[str, str, str], sequence: i
             account.reordered,
             account.given_up,
             json.dumps(account.missing),
+            account.proven,
+            account.altered,
+            json.dumps(account.ends),
             sequence,
         ),
     )
@@ -169,6 +138,7 @@ def _entries(connection: sqlite3.Connection, device: str | None) -> Iterator[Ent
         yield Entry(sender, epoch, _account(tuple(row)))
 
 
-def _account(row: tuple[int, int, int, int, int, str]) -> Account:
+def _account(row: tuple[int, int, int, int, int, str, int, int, str]) -> Account:
     missing = tuple((first, last) for first, last in json.loads(row[5]))
-    return Account(row[0], row[1], row[2], row[3], row[4], missing)
+    ends = tuple((number, text, own) for number, text, own in json.loads(row[8]))
+    return Account(row[0], row[1], row[2], row[3], row[4], missing, row[6], row[7], ends)

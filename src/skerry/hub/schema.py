@@ -281,4 +281,10 @@ TELEMETRY_MIGRATIONS = (
     ) STRICT;
     CREATE INDEX dead_letters_by_sink ON dead_letters (sink, number);
     """,
+    # The hash chain: what it proves, and the ends that wait for their other half.
+    """
+    ALTER TABLE ledger ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ledger ADD COLUMN altered INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ledger ADD COLUMN ends TEXT NOT NULL DEFAULT '[]';
+    """,
 )

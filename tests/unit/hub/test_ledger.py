@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.clock import ManualClock
+from skerry.contract.chain import Link, digest
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
-from skerry.hub.ledger import EPOCHS_MAX, Account
+from skerry.hub.account import Account
+from skerry.hub.ledger import EPOCHS_MAX
 from skerry.hub.schema import TELEMETRY_MIGRATIONS
 from skerry.hub.telemetry import Telemetry
 from skerry.store.database import Database
@@ -45,6 +47,31 @@ def test_ever_more_gaps_are_given_up_but_counted() -> None:
     account = after(range(2, 10_000, 2))
     assert account.lost == 4999
     assert len(account.missing) < 4999
+
+
+def chained(count: int) -> list[Link]:
+    links, previous = [], "epoch"
+    for number in range(1, count + 1):
+        own = digest(previous, number, b"", b"%d" % number)
+        links.append(Link(previous, own))
+        previous = own
+    return links
+
+
+@given(st.permutations(range(1, 13)), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 11), max_size=3))
+def test_every_alteration_and_nothing_else_is_found(
+    order: list[int], lost: set[int], altered: set[int]
+) -> None:
+    links = chained(12)
+    account = Account()
+    came = [number for number in order if number not in lost]
+    for number in came:
+        link = links[number - 1]
+        account = account.arrived(number, Link(link.previous, "forged") if number in altered else link)
+    pairs = {number for number in came if number + 1 in came}
+    assert (account.altered, account.proven) == (len(pairs & altered), len(pairs - altered))
+    if account.highest == 12:
+        assert account.head == links[11].own
 
 
 async def append(telemetry: Telemetry, number: int, epoch: str = "aa", sender: Identity = CNN) -> None:
@@ -94,6 +121,9 @@ async def test_services_read_it_and_devices_do_not(hub: RunningHub) -> None:
             "duplicates": 1,
             "reordered": 0,
             "lost": 1,
+            "proven": 0,
+            "altered": 0,
+            "head": None,
             "missing": [[2, 2]],
         }
     ]

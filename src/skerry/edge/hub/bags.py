@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from skerry.contract.chain import (
+    EPOCH_PROPERTY,
+    OURS,
+    PREVIOUS_PROPERTY,
+    SEQUENCE_PROPERTY,
+    properties_digest,
+)
 from skerry.contract.message import BAG_CHARS_MAX, MESSAGE_BYTES_MAX, Message, encode_bag
 from skerry.contract.names import Identity
-from skerry.edge.hub.envelope import EPOCH_PROPERTY, SEQUENCE_PROPERTY
 from skerry.edge.hub.router import upstream_endpoint
 
 # Room that our own properties take in the bag, generously.
@@ -18,7 +24,8 @@ OWN_PROPERTIES_BYTES = 512
 # Senders whose last properties are remembered.
 REMEMBERED_MAX = 4096
 SMALL_BODY_BYTES = MESSAGE_BYTES_MAX // 2
-_SEQUENCE, _EPOCH = SEQUENCE_PROPERTY.encode(), EPOCH_PROPERTY.encode()
+_NUMBERED = f"&{SEQUENCE_PROPERTY}=%d&{EPOCH_PROPERTY}=%b".encode()
+_CHAINED = f"&{PREVIOUS_PROPERTY}=%b".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +43,18 @@ class Stamped:
     upward: bytes
     timed: bool
     roomy: bool
+    # Of what the sender said, for the chain.
+    digest: bytes
 
     def plain(self, suffix: bytes) -> bytes:
         """What modules on the device get. A message at the very bound goes as it is."""
         return self.local if self.timed or not self.roomy else self.local + suffix
 
-    def numbered(self, suffix: bytes, number: int, epoch: bytes) -> bytes:
-        """What the hub gets of a roomy message: with the ledger's number."""
-        return b"%b%b&%b=%d&%b=%b" % (
-            self.upward,
-            b"" if self.timed else suffix,
-            _SEQUENCE,
-            number,
-            _EPOCH,
-            epoch,
-        )
+    def numbered(self, suffix: bytes, number: int, epoch: bytes, previous: bytes) -> bytes:
+        """What the hub gets of a roomy message: with the ledger's number and link (empty: none)."""
+        stamped = self.upward if self.timed else self.upward + suffix
+        linked = _CHAINED % previous if previous else b""
+        return stamped + _NUMBERED % (number, epoch) + linked
 
 
 class Bags:
@@ -83,17 +87,17 @@ def _stamp(sender: Identity, message: Message) -> Stamped:
     if not _has_room(message):
         headers = _headers(sender, message)
         endpoint = upstream_endpoint(sender)
-        return Stamped(properties, system, endpoint, headers, headers, timed, roomy=False)
+        return Stamped(properties, system, endpoint, headers, headers, timed, False, b"")
     origin = {"connectionDeviceId": str(sender.device)}
     if sender.module is not None:
         origin["connectionModuleId"] = str(sender.module)
     stamped = Message(b"", properties, {**system, **origin})
     local = upward = _headers(sender, stamped)
-    if SEQUENCE_PROPERTY in properties or EPOCH_PROPERTY in properties:
-        ours = (SEQUENCE_PROPERTY, EPOCH_PROPERTY)
-        theirs = {name: value for name, value in properties.items() if name not in ours}
+    if not OURS.isdisjoint(properties):
+        theirs = {name: value for name, value in properties.items() if name not in OURS}
         upward = _headers(sender, Message(b"", theirs, stamped.system))
-    return Stamped(properties, system, upstream_endpoint(sender), local, upward, timed, roomy=True)
+    digest = properties_digest(properties, system)
+    return Stamped(properties, system, upstream_endpoint(sender), local, upward, timed, True, digest)
 
 
 def _headers(sender: Identity, message: Message) -> bytes:

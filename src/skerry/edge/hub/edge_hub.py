@@ -221,6 +221,7 @@ class EdgeHub:
             },
             "refused": self._intake.refused,
             "expiring": dict(self.delivery.expiring),
+            "ledger": self._ledger.heads(),
             "clients": sorted(identity.client_id for identity in self.sessions.current),
         }
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skerry.contract.chain import SEQUENCE_PROPERTY, Link, link_of
 from skerry.contract.message import Message, decode_bag, encode_bag
 from skerry.contract.names import Identity
 from skerry.edge.hub.router import Destination
 from skerry.errors import Damaged, InvalidInput
 from skerry.store.queue import Entry, Stored
-
-# Ours: the sender's number of this message on its way to the hub, from 1 without gaps, and the life of the
-# device's store it counts in. The hub's delivery ledger finds loss and duplicates by them.
-SEQUENCE_PROPERTY = "skerry-seq"
-EPOCH_PROPERTY = "skerry-epoch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +24,12 @@ class Envelope:
         """The ledger's number, for a message that carries one."""
         text = self.message.properties.get(SEQUENCE_PROPERTY)
         return int(text) if text is not None and text.isdecimal() else None
+
+    @property
+    def link(self) -> Link | None:
+        """Its link of the ledger's chain, for a message that has one."""
+        number, message = self.sequence, self.message
+        return None if number is None else link_of(number, message.properties, message.system, message.body)
 
 
 def pack(destination: Destination, envelope: Envelope, expires_at: float | None) -> Entry:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from skerry.clock import Clock, iso
+from skerry.contract.chain import digest
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.edge.hub.bags import Bags, time_suffix
-from skerry.edge.hub.ledger import Ledger
+from skerry.edge.hub.ledger import Ledger, Newest
 from skerry.edge.hub.limits import UNLIMITED, EndpointLimits, Policy, less, surplus
 from skerry.edge.hub.router import Destination, upstream_endpoint, upstream_sender
 from skerry.errors import SkerryError, StorageFull
@@ -60,6 +61,7 @@ class _Count:
 
     epoch: bytes
     number: int
+    head: str
     entry: int = -1
 
 
@@ -155,7 +157,9 @@ class Intake:
         senders = {arrival.sender for arrival in arrivals}
         await self._ledger.introduce(senders)
         counts = {
-            sender: _Count(self._ledger.epoch(sender).encode(), self._ledger.last(sender))
+            sender: _Count(
+                self._ledger.epoch(sender).encode(), self._ledger.last(sender), self._ledger.head(sender)
+            )
             for sender in senders
         }
         entries = self._entries(arrivals, counts)
@@ -167,11 +171,12 @@ class Intake:
         stored = (
             {index: sequences[at] for at, index in enumerate(_others(len(entries), gone))} if gone else None
         )
-        newest: dict[Identity, tuple[int, int]] = {}
+        newest: dict[Identity, Newest] = {}
         for sender, count in counts.items():
             last = count.entry if stored is None else _last_stored(entries, sender, stored)
             if last >= 0:
-                newest[sender] = (count.number, sequences[last] if stored is None else stored[last])
+                entry = sequences[last] if stored is None else stored[last]
+                newest[sender] = Newest(count.number, entry, count.head)
         if newest:
             await self._ledger.committed(newest)
         # Mostly the very same list, as the router remembers it.
@@ -189,8 +194,10 @@ class Intake:
                 endpoint, life_s = destination.endpoint, destination.life_s
                 if endpoint == stamped.upstream and stamped.roomy:
                     count = counts[sender]
-                    count.number, count.entry = count.number + 1, len(entries)
-                    headers = stamped.numbered(suffix, count.number, count.epoch)
+                    count.number, count.entry, previous = count.number + 1, len(entries), count.head
+                    headers = stamped.numbered(suffix, count.number, count.epoch, previous.encode())
+                    if previous:
+                        count.head = digest(previous, count.number, stamped.digest, message.body)
                 else:
                     headers = stamped.plain(suffix)
                 expires_at = None if life_s is None else stored_at + life_s

@@ -41,5 +41,8 @@ def _document(entry: Entry) -> dict[str, Any]:
         "duplicates": account.duplicates,
         "reordered": account.reordered,
         "lost": account.lost,
+        "proven": account.proven,
+        "altered": account.altered,
+        "head": account.head,
         "missing": [list(gap) for gap in account.missing[:GAPS_SHOWN]],
     }

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry.contract.chain import SEQUENCE_PROPERTY
 from skerry.contract.message import Message
-from skerry.edge.hub.envelope import SEQUENCE_PROPERTY, Envelope, pack, unpack
+from skerry.edge.hub.envelope import Envelope, pack, unpack
 from skerry.edge.hub.router import Destination
 from skerry.errors import Damaged
 from skerry.store.queue import Entry, Stored

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from skerry.clock import ManualClock
+from skerry.contract.chain import EPOCH_PROPERTY, SEQUENCE_PROPERTY, Link
 from skerry.contract.message import MESSAGE_BYTES_MAX, Message
-from skerry.edge.hub.envelope import SEQUENCE_PROPERTY, unpack
+from skerry.edge.hub.envelope import unpack
 from skerry.edge.hub.intake import Intake
 from skerry.edge.hub.ledger import Ledger
 from skerry.edge.hub.router import Destination, input_endpoint, upstream_endpoint
@@ -127,3 +128,33 @@ async def test_a_closed_store_tells_every_waiting_sender(
         *(intake.accept(CAMERA, Message(b""), [UP]) for _ in range(3)), return_exceptions=True
     )
     assert all(isinstance(outcome, Exception) for outcome in outcomes)
+
+
+async def test_each_message_names_the_digest_of_the_one_before_over_crashes_and_removals(
+    queue: Queue, database: Database, clock: ManualClock
+) -> None:
+    links: list[Link] = []
+    epoch = ""
+    for round in range(4):
+        intake = await intake_of(queue, database, clock)
+        waits = [
+            intake.accept(CAMERA, Message(b"%d" % n, {"round": str(round)}), [UP, LOCAL]) for n in range(5)
+        ]
+        await asyncio.gather(*waits)
+        found = await queue.peek(UP.endpoint, None, 100)
+        for stored in found:
+            envelope = unpack(stored)
+            assert envelope.link is not None
+            epoch = envelope.message.properties[EPOCH_PROPERTY] or ""
+            links.append(envelope.link)
+        if round % 2:
+            # Delivered and gone before the next start.
+            ledger = Ledger(queue, Documents(database, "ledger"))
+            await ledger.load()
+            await ledger.settle(CAMERA, found[-1].sequence)
+            assert ledger.head(CAMERA) == links[-1].own
+        await queue.remove(UP.endpoint, [stored.sequence for stored in found] if round % 2 else [])
+        if not round % 2:
+            del links[-len(found) :]
+    assert len(links) == 20
+    assert [link.previous for link in links] == [epoch, *(link.own for link in links[:-1])]
