@@ -122,6 +122,12 @@ def parse_configuration(document: Json, url_id: str) -> Configuration:
     )
 
 
+def parse_content(document: Json) -> tuple[Kind, Content]:
+    """The content that a service applies to one device or module; InvalidInput with ``path``."""
+    check_depth(document)
+    return _content(Member("", document))
+
+
 def parse_test(document: Json) -> tuple[str | None, dict[str, str]]:
     """What is wrong with a target condition and metric queries: ``None`` and nothing when all are right."""
     check_depth(document)

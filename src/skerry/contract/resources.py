@@ -80,6 +80,7 @@ class DeviceRecord:
     connection_state_updated_time: str = NEVER
     status_updated_time: str = NEVER
     last_activity_time: str = NEVER
+    model_id: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -100,6 +101,7 @@ class ModuleRecord:
     thumbprints: Thumbprints = Thumbprints()
     connection_state_updated_time: str = NEVER
     last_activity_time: str = NEVER
+    model_id: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -184,7 +186,6 @@ def twin_json(
     connected: bool,
     *,
     c2d_count: int = 0,
-    model_id: str | None = None,
     configurations: Mapping[str, Json] | None = None,
 ) -> dict[str, Any]:
     """The Twin of the service API."""
@@ -198,7 +199,7 @@ def twin_json(
         "cloudToDeviceMessageCount": c2d_count,
         "authenticationType": record.auth_type,
         "x509Thumbprint": _thumbprint(record.thumbprints),
-        **({} if model_id is None else {"modelId": model_id}),
+        "modelId": record.model_id,
         **({"tags": twin.tags} if isinstance(record, DeviceRecord) or twin.tags else {}),
         "properties": service_view_properties(twin),
         **({} if configurations is None else {"configurations": dict(configurations)}),

@@ -6,17 +6,19 @@ import logging
 import re
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from skerry.clock import Clock, iso
+from skerry.contract.configuration import apply_parts
 from skerry.contract.manifest import Manifest
 from skerry.contract.names import AGENT_MODULE, SYSTEM_MODULES, DeviceId, Identity, ModuleId
-from skerry.contract.twin import validate_patch
+from skerry.contract.twin import difference, validate_patch
 from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_rows
 from skerry.hub.changes import Changes
 from skerry.hub.connections import Connections
 from skerry.hub.journal import Journal
-from skerry.hub.twins import DesiredChange, Twins, replaced
+from skerry.hub.twins import DesiredChange, Twins, patched, replaced
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,30 @@ class Deployments:
             sorted(manifest.agent.modules),
             sorted(identity.client_id for identity in removed),
         )
+
+    async def apply_content(self, identity: Identity, parts: dict[str, Any]) -> None:
+        """Write a device's or module's content, by the paths of its keys, into its desired properties.
+
+        Raises NotFound, InvalidInput (what no twin may hold), TooLarge.
+        """
+        now = iso(self._clock.now())
+
+        def work(connection: sqlite3.Connection) -> DesiredChange | None:
+            old = twin_rows.load(connection, identity)
+            patch = difference(old.desired.values, apply_parts(old.desired.values, parts))
+            validate_patch(patch, name="properties.desired")
+            twin, change = patched(identity, old, None, patch, now)
+            twin_rows.save(connection, identity, twin)
+            configuration_rows.save_digest(connection, identity, None)
+            action = f"{'device' if identity.module is None else 'module'}.applyConfigurationContent"
+            self._journal.acted(connection, action, identity.client_id)
+            self._journal.twin_patched(connection, identity, old, twin, patch)
+            return change
+
+        change = await self._database.write(work)
+        self.tell([] if change is None else [change], [])
+        self._changes.tell(identity)
+        log.info("content applied to %s", identity.client_id)
 
     def tell(self, changes: Sequence[DesiredChange], removed: Sequence[Identity]) -> None:
         """After a manifest was applied: identities hear of their changes, removed ones are cut off."""

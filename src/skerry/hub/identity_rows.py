@@ -16,7 +16,7 @@ from skerry.hub.subscriptions import key
 COLUMNS = (
     "generation, etag, status, status_reason, status_updated, auth_type, primary_key, secondary_key,"
     " primary_thumbprint, secondary_thumbprint, iot_edge, device_scope, parent_scopes, managed_by,"
-    " connection_updated, last_activity"
+    " connection_updated, last_activity, model_id"
 )
 Record = DeviceRecord | ModuleRecord
 NAMES = [name.strip() for name in COLUMNS.split(",")]
@@ -41,6 +41,7 @@ class IdentityRow:
     managed_by: str = ""
     connection_updated: str = NEVER
     last_activity: str = NEVER
+    model_id: str = ""
 
     def changed(self) -> IdentityRow:
         """The same with a new etag, for an update."""
@@ -61,6 +62,7 @@ class IdentityRow:
                 thumbprints=self.thumbprints,
                 connection_state_updated_time=self.connection_updated,
                 last_activity_time=self.last_activity,
+                model_id=self.model_id,
             )
         return DeviceRecord(
             device_id=self.identity.device,
@@ -77,6 +79,7 @@ class IdentityRow:
             connection_state_updated_time=self.connection_updated,
             status_updated_time=self.status_updated,
             last_activity_time=self.last_activity,
+            model_id=self.model_id,
         )
 
 
@@ -174,6 +177,7 @@ def _values(row: IdentityRow) -> tuple[str | int | None, ...]:
         row.managed_by,
         row.connection_updated,
         row.last_activity,
+        row.model_id,
     )
 
 
@@ -196,4 +200,5 @@ def _row(row: tuple[str, ...]) -> IdentityRow:
         managed_by=given["managed_by"],
         connection_updated=given["connection_updated"],
         last_activity=given["last_activity"],
+        model_id=given["model_id"],
     )

@@ -55,6 +55,7 @@ _BOTH: dict[str, Place] = {
     "x509Thumbprint": ObjectPlace(),
     "x509Thumbprint.primaryThumbprint": TextPlace("nullif(i.primary_thumbprint, '')", nullable=True),
     "x509Thumbprint.secondaryThumbprint": TextPlace("nullif(i.secondary_thumbprint, '')", nullable=True),
+    "modelId": TextPlace("i.model_id"),
     "properties": ObjectPlace(),
     "configurations": JsonPlace(_STATES),
 }

@@ -190,6 +190,14 @@ class Registry:
         await self._database.write(work)
         self._changes.tell(identity, CONNECTION_STATE)
 
+    async def keep_model(self, identity: Identity, model_id: str) -> None:
+        """What an identity says is its DTDL model; written only when it says something new."""
+        if self.require(identity).model_id == model_id:
+            return
+        sql = "UPDATE identities SET model_id = ? WHERE device = ? AND module = ?"
+        await self._database.write(lambda c: c.execute(sql, (model_id, *key(identity))).rowcount)
+        self._changes.tell(identity)
+
     async def counts(self) -> Counts:
         """How many devices there are."""
         sql = "SELECT count(*), coalesce(sum(status = 'enabled'), 0) FROM identities WHERE module = ''"

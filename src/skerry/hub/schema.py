@@ -216,6 +216,7 @@ HUB_MIGRATIONS = (
         body BLOB NOT NULL
     ) STRICT;
     """,
+    "ALTER TABLE identities ADD COLUMN model_id TEXT NOT NULL DEFAULT '';",
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.

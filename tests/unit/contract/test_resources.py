@@ -1,6 +1,7 @@
 """The service API's documents, and what a service may ask for."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_documents_carry_azures_members() -> None:
 
 def test_twins_of_devices_have_tags_and_twins_of_modules_a_module_id() -> None:
     twin = Twin({}, empty_section(NEVER), empty_section(NEVER), 1, "t")
-    device = twin_json(DEVICE, twin, True, model_id="dtmi:a;1")
+    device = twin_json(replace(DEVICE, model_id="dtmi:a;1"), twin, True)
     module = twin_json(MODULE, twin, False, configurations={"c": {"status": "Applied"}})
     assert (device["tags"], device["etag"], device["deviceEtag"], device["modelId"]) == (
         {},

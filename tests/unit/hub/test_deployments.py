@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from skerry.errors import InvalidInput, NotFound, Unsupported
+from skerry.errors import InvalidInput, NotFound
 from tests.unit.hub.running import Json, RunningHub, connected, manifest
 
 
@@ -104,6 +104,4 @@ async def test_only_an_edge_device_takes_a_manifest(hub: RunningHub) -> None:
         await hub.service.apply_configuration("dev", manifest())
     with pytest.raises(NotFound):
         await hub.service.apply_configuration("ghost", manifest())
-    with pytest.raises(Unsupported):
-        await hub.service.apply_configuration("dev", {"deviceContent": {"properties.desired.a": 1}})
     assert await hub.service.modules("dev") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from skerry.protocol.device_session import DeviceSession
 
 log = logging.getLogger(__name__)
 
+# A DTDL identifier: dtmi:com:example:Thermostat;1.
+MODEL_ID = re.compile(r"dtmi:[A-Za-z0-9_:]{1,500};[0-9]{1,9}")
 # The least time until a connection is dropped at its own wish: its message is stored and acknowledged first.
 FAULT_AFTER_S = 0.1
 
@@ -44,6 +47,9 @@ class Gateway:
         self._authority.authenticate_device(name.identity, password, certificates)
         # Once it is proved who asks: nobody else can use up a device's connections.
         self._throttle.take(name.identity.client_id, Operation.CONNECT)
+        model_id = name.query.get("model-id", "")
+        if model_id and MODEL_ID.fullmatch(model_id):
+            await self._registry.keep_model(name.identity, model_id)
 
     async def load_subscriptions(self, identity: Identity) -> Mapping[str, int]:
         return self._subscriptions.load(identity)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from skerry.contract.configuration import Kind, parse_content
 from skerry.contract.manifest import parse_manifest
 from skerry.contract.names import Identity
 from skerry.contract.resources import (
@@ -18,7 +19,7 @@ from skerry.contract.resources import (
     parse_device_request,
     parse_module_request,
 )
-from skerry.errors import InvalidInput, Unsupported
+from skerry.errors import InvalidInput
 from skerry.hub.policies import Right
 from skerry.hub.registry import DEVICES_TOP_MAX
 from skerry.hub.rest.answers import Answer
@@ -38,6 +39,8 @@ def routes() -> list[BaseRoute]:
         Route(module, put_module, methods=["PUT"]),
         Route(module, delete_identity, methods=["DELETE"]),
         Route(f"{device}/applyConfigurationContent", apply_configuration, methods=["POST"]),
+        # Ours: for the moduleContent that the same body may have.
+        Route(f"{module}/applyConfigurationContent", apply_configuration, methods=["POST"]),
         Route("/statistics/devices", device_statistics, methods=["GET"]),
         Route("/statistics/service", service_statistics, methods=["GET"]),
     ]
@@ -100,12 +103,20 @@ async def apply_configuration(request: Request) -> Response:
     """The whole manifest is checked before anything happens (contract §4.6)."""
     require(request, Right.REGISTRY_WRITE)
     document = await read_object(request)
-    if document.get("deviceContent"):
-        raise Unsupported(
-            "deviceContent is not supported yet", hint="send modulesContent", path="deviceContent"
+    identity, deployments = identity_in(request), verbs_of(request).deployments
+    others = any(document.get(kind.value) is not None for kind in (Kind.DEVICE, Kind.MODULE))
+    if identity.module is None and not others:
+        await deployments.apply(identity.device, parse_manifest(document))
+        return Response(status_code=204)
+    kind, content = parse_content(document)
+    wanted = Kind.DEVICE if identity.module is None else Kind.MODULE
+    if kind is not wanted:
+        raise InvalidInput(
+            f"{kind.value} is not for a {'device' if identity.module is None else 'module'}",
+            hint=f"send {wanted.value}",
+            path=kind.value,
         )
-    manifest = parse_manifest(document)
-    await verbs_of(request).deployments.apply(device_in(request), manifest)
+    await deployments.apply_content(identity, content[kind.value])
     return Response(status_code=204)
 
 
