@@ -70,7 +70,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     work: Work
     try:
         if settings.driver is not None:
-            work = partial(_serve_driver, settings, _load_driver(settings.driver, settings))
+            work = partial(_serve_driver, settings, _load_driver(settings.driver, settings), environ)
         else:
             work = _serving(settings, environ)
     except (NotFound, InvalidInput, Damaged, NotAllowed, PreconditionFailed, Unavailable) as exc:
@@ -200,11 +200,16 @@ def _load_driver(driver: Path, settings: Environment) -> Script:
 
 
 async def _serve_driver(
-    settings: Environment, script: Script, stopping: asyncio.Event, *, clock: Clock
+    settings: Environment,
+    script: Script,
+    environ: Mapping[str, str],
+    stopping: asyncio.Event,
+    *,
+    clock: Clock,
 ) -> None:
     from skerry.serve.driver.serving import serve_driver
 
-    await serve_driver(settings, script, stopping, clock=clock, graceful_s=GRACEFUL_S)
+    await serve_driver(settings, script, environ, stopping, clock=clock, graceful_s=GRACEFUL_S)
 
 
 def _serving(settings: Environment, environ: Mapping[str, str]) -> Work:

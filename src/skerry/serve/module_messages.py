@@ -40,12 +40,12 @@ def images_of_message(message: Message) -> Images:
 
 def answer_message(question: Message, results: Mapping[str, Scored]) -> Message:
     """The message for ``amlOutput``: the prediction document, with the input's properties carried over."""
-    return _reply(question, encode(answer_document(results)), "OK")
+    return reply(question, encode(answer_document(results)), "OK")
 
 
 def error_message(question: Message, error: SkerryError) -> Message:
     """The message for ``amlOutput`` when the input could not be scored: ``{"message": why}``."""
-    return _reply(question, encode({"message": str(error)}), "Error")
+    return reply(question, encode({"message": str(error)}), "Error")
 
 
 def summary_message(summary: Mapping[str, Json]) -> Message:
@@ -59,8 +59,13 @@ def source_of(message: Message) -> str:
     return message.properties.get("source") or message.system.get("connectionModuleId", "")
 
 
-def _reply(question: Message, body: bytes, response: str) -> Message:
-    system = {"contentType": "application/json", "contentEncoding": "utf-8"}
+def reply(question: Message, body: bytes, response: str, content_type: str = "application/json") -> Message:
+    """The message for ``amlOutput`` with this body; the input's properties are carried over."""
+    kind = content_type.partition(";")[0].strip().lower()
+    system = {"contentType": kind or "application/octet-stream"}
+    if kind == "application/json":
+        # Routes look into a body only when it says how it is encoded (contract.md §6.4).
+        system["contentEncoding"] = "utf-8"
     asked = question.system.get("messageId")
     if asked:
         # The same input delivered twice gives the same id twice, so that a consumer can tell.

@@ -1,9 +1,10 @@
-"""A user's script served over HTTP until told to stop."""
+"""A user's script served over HTTP and by messages until told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,9 +26,15 @@ def load_driver(driver: Path, settings: Environment) -> Script:
 
 
 async def serve_driver(
-    settings: Environment, script: Script, stopping: asyncio.Event, *, clock: Clock, graceful_s: float
+    settings: Environment,
+    script: Script,
+    environ: Mapping[str, str],
+    stopping: asyncio.Event,
+    *,
+    clock: Clock,
+    graceful_s: float,
 ) -> None:
-    """Answer over HTTP until ``stopping`` is set."""
+    """Answer over HTTP, and messages where there is an edge device, until ``stopping`` is set."""
     async with AsyncExitStack() as stack:
         front = DriverFront(script, admitted_max=settings.queue_max)
         stack.push_async_callback(front.close)
@@ -37,6 +44,16 @@ async def serve_driver(
         stack.push_async_callback(listener.close, graceful_s)
         log.info("driver: serving %s on %s:%d", settings.driver, settings.http_host, listener.port)
         if settings.edge:
-            log.warning("a driver answers HTTP only: messages on inputs stay with the edge hub")
+            # Imported here, as for a model: without an edge device nothing of messaging is needed.
+            from skerry.protocol.claims import ClaimStore, read_claim_settings
+            from skerry.protocol.workload import module_client_from_environment
+            from skerry.serve.driver.module import DriverModule
+
+            shared = read_claim_settings(environ)
+            claims = None if shared is None else ClaimStore(shared, clock)
+            client = module_client_from_environment(environ, clock)
+            module = DriverModule(client, front.run, name=str(settings.driver), claims=claims)
+            await module.start()
+            stack.push_async_callback(module.close)
         await stopping.wait()
         log.info("stopping")
