@@ -78,6 +78,20 @@ async def ask(running: Running, *messages: Message) -> list[Message]:
     return running.hub.messages
 
 
+async def test_the_twin_says_what_runs_and_who_chose_it(tmp_path: Path) -> None:
+    async with module(tmp_path) as running:
+        await running.hub.until(lambda: "inference" in running.hub.reported)
+        told = running.hub.reported["inference"]
+        assert {name: value for name, value in told.items() if value is not None} == {
+            "candidate": "onnx-fp32",
+            "engine": "onnxruntime",
+            "precision": "fp32",
+            "threads": 1,
+            "source": "build",
+        }
+        assert running.hub.reported["engine"].startswith("onnxruntime ")
+
+
 async def test_an_image_becomes_a_prediction_on_aml_output(tmp_path: Path) -> None:
     async with module(tmp_path) as running:
         [answer] = await ask(running, question("green"))

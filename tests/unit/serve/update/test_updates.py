@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from skerry.clock import ManualClock, SystemClock
 from skerry.errors import Damaged, NotAllowed, NotFound, PreconditionFailed, SkerryError, StorageFull
+from skerry.package.candidate import Candidate
+from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.trust import public_key_text
 from skerry.serve.activation import Activated
 from skerry.serve.environment import Environment, read_environment
@@ -26,7 +28,7 @@ from skerry.serve.update.shelf import DEATHS_MAX, RECORD, Shelf
 from skerry.serve.update.twin import ModelTwin
 from skerry.serve.update.updates import Updates
 from skerry.serve.update.wish import Wish
-from tests.unit.serve.support import BLUE, make_package, picture
+from tests.unit.serve.support import BLUE, RECIPE, colour_model, expected, make_package, picture
 from tests.unit.serve.update.packages import sharp_package, tar_of
 from tests.unit.serve.update.web import File, Web, web_server
 
@@ -103,6 +105,32 @@ async def test_an_update_survives_a_restart_and_rolls_back_after_it(tmp_path: Pa
         assert second.serves == own
         await second.updates.rollback()
         assert second.serves == wish.package
+
+
+async def test_an_update_runs_on_the_engine_that_its_package_chose(tmp_path: Path, web: Web) -> None:
+    """The safe update opens, tries and serves candidates as a start does, each by its own tolerance."""
+    chosen = Candidate("openvino-fp32", "openvino", "fp32", "model.onnx", 1e-4)
+    image = picture(BLUE)
+    wish = Wish(
+        write_package(
+            tmp_path / "vino",
+            name="colours",
+            model={"model.onnx": colour_model()},
+            recipe=RECIPE,
+            golden=[GoldenSample(image, expected(image))],
+            certificate={},
+            candidates=[chosen, replace(chosen, name="onnx-fp32", engine="onnxruntime")],
+        ),
+        web.url("/vino"),
+    )
+    web.files["/vino"] = File(tar_of(tmp_path / "vino"))
+    async with module(tmp_path, SKERRY_PROBE="off") as running:
+        await running.updates.activate(wish)
+        assert running.scorer.predictor.engine.startswith("openvino ")
+        assert running.updates.active.selection.ways[0].candidate == chosen
+        assert ModelTwin(running.updates).selection.to_json()["candidate"] == "openvino-fp32"
+        [scored] = await running.scorer.score([image])
+        assert (scored.model, scored.predictions[0].label) == (wish.package, "blue")
 
 
 async def test_a_request_ends_with_the_model_it_began_with(tmp_path: Path, web: Web) -> None:
