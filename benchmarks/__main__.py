@@ -36,6 +36,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench", help="where the JSON goes")
     parser.add_argument("--cache", type=Path, default=ROOT / ".skerry" / "cache", help="downloads")
+    parser.add_argument(
+        "--peers", action="store_true", help="serving: other model servers in the same run, installed first"
+    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - {*NAMES, *LONG}:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
@@ -45,7 +48,9 @@ def main(arguments: list[str]) -> int:
         # Resolved now: a benchmark that was not asked for need not have its libraries.
         run: Run = import_module(f"benchmarks.{name}").run
         work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=options.out))
-        chosen = Options(options.quick, 1 if options.quick else options.rounds, work, options.cache)
+        chosen = Options(
+            options.quick, 1 if options.quick else options.rounds, work, options.cache, options.peers
+        )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 report = runner.run(run(chosen))

@@ -12,12 +12,16 @@ from benchmarks.report import Side
 
 @dataclass(frozen=True)
 class Options:
-    """``quick``: everything runs and is checked, but too briefly to mean anything."""
+    """``quick``: everything runs and is checked, but too briefly to mean anything.
+
+    ``peers``: other servers are installed and measured in the same run.
+    """
 
     quick: bool
     rounds: int
     work: Path
     cache: Path
+    peers: bool = False
 
     def pick(self, full: int, quick: int) -> int:
         """A size for this run."""

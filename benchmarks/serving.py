@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -23,6 +23,7 @@ from time import perf_counter, process_time
 import numpy as np
 
 from benchmarks.convnet import digits_convnet
+from benchmarks.load.wrk import load, request_script
 from benchmarks.models import Model, small
 from benchmarks.process import cpu_seconds, rss_mb, ticks
 from benchmarks.report import Report, Row, Side
@@ -37,14 +38,8 @@ P99_MS = 4.0
 # What a busy neighbour changes least: processor time, not the clock's.
 CPU_EACH = "CPU µs/img"
 READY_S = 30.0
-TIMES = re.compile(r"LATENCY (\S+) (\S+) (\S+)")
-# wrk's own table rounds; these are microseconds, and the errors.
-DONE = """
-done = function(summary, latency, requests)
-  print("LATENCY", latency:percentile(50), latency:percentile(99), summary.requests / summary.duration * 1e6)
-  print("ERRORS", summary.errors.status + summary.errors.read + summary.errors.timeout)
-end
-"""
+
+Compare = Callable[[str, Options], Awaitable[Report]]
 
 
 async def run(options: Options) -> Report:
@@ -54,6 +49,10 @@ async def run(options: Options) -> Report:
         return Report(
             "serving", [], ["wrk is not installed (Debian: apt-get install wrk): nothing was measured"]
         )
+    if options.peers:
+        # Resolved now: it needs this module.
+        compare: Compare = import_module("benchmarks.peers.compare").compare
+        return await compare(wrk, options)
     rows: list[Row] = []
     # The targets were set on a net of this kind (0.1 ms); for the other, an engine of 15 µs is the floor.
     rows += await _rows(wrk, digits_convnet(options.work / "digits"), options, judged=True)
@@ -63,15 +62,15 @@ async def run(options: Options) -> Report:
 
 
 async def _rows(wrk: str, model: Model, options: Options, *, judged: bool) -> list[Row]:
-    script = _script(model, options.work)
+    script = tensor_request(model.package, options.work / "tensor.lua", _body(_shape(model)))
     seconds = options.pick(4, 1)
     cpus = len(os.sched_getaffinity(0))
 
     async def served(connections: int, processes: int) -> Sample:
-        async with _servers(model, processes) as (port, pids):
-            await _load(wrk, script, port, connections, 1)
+        async with module_processes(model.package, processes) as (port, pids):
+            await load(wrk, script, port, connections, 1)
             before = sum(map(cpu_seconds, pids))
-            p50, p99, rate = await _load(wrk, script, port, connections, seconds)
+            p50, p99, rate = await load(wrk, script, port, connections, seconds)
             seen = {"p50 ms": p50, "p99 ms": p99, "RSS MB": max(map(rss_mb, pids))}
             cpu = sum(map(cpu_seconds, pids)) - before
             seen |= {"server CPU %": cpu / seconds * 100, CPU_EACH: cpu / (rate * seconds) * 1e6}
@@ -154,55 +153,32 @@ def _lone_ms(model: Model, requests: int) -> float:
     return median(found)
 
 
-def _script(model: Model, work: Path) -> Path:
+def tensor_request(package: Path, script: Path, body: bytes) -> Path:
     """wrk's request: the tensor in binary, the five best classes back."""
-    shape, package = _shape(model), Package.open(model.package)
-    body = _body(shape)
+    opened = Package.open(package)
+    spec = opened.recipe.input
     asked = {
         "inputs": [
             {
-                "name": package.recipe.input.name,
+                "name": spec.name,
                 "datatype": "FP32",
-                "shape": list(shape),
+                "shape": [1, spec.height, spec.width, spec.channels],
                 "parameters": {"binary_data_size": len(body)},
             }
         ],
-        "outputs": [{"name": package.recipe.output.name, "parameters": {"classification": TOP}}],
+        "outputs": [{"name": opened.recipe.output.name, "parameters": {"classification": TOP}}],
     }
     start = json.dumps(asked).encode()
-    (work / "body").write_bytes(start + body)
-    script = work / "tensor.lua"
-    script.write_text(
-        f'local file = io.open("{work / "body"}", "rb")\n'
-        'wrk.method, wrk.body = "POST", file:read("*a")\n'
-        f'wrk.path = "/v2/models/{package.name}/infer"\n'
-        f'wrk.headers["Inference-Header-Content-Length"] = "{len(start)}"\n' + DONE
-    )
-    return script
-
-
-async def _load(
-    wrk: str, script: Path, port: int, connections: int, seconds: int
-) -> tuple[float, float, float]:
-    """Milliseconds p50 and p99, requests a second. RuntimeError when any request failed."""
-    process = await asyncio.create_subprocess_exec(
-        *(wrk, "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(script), f"http://127.0.0.1:{port}"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out = (await process.communicate())[0].decode().replace("\t", " ")
-    found = TIMES.search(out)
-    if found is None or not re.search(r"ERRORS 0\b", out):
-        raise RuntimeError(out)
-    p50, p99, rate = map(float, found.groups())
-    return p50 / 1000, p99 / 1000, rate
+    headers = {"Inference-Header-Content-Length": str(len(start))}
+    return request_script(script, f"/v2/models/{opened.name}/infer", start + body, headers)
 
 
 @asynccontextmanager
-async def _servers(model: Model, processes: int) -> AsyncIterator[tuple[int, list[int]]]:
+async def module_processes(package: Path, processes: int) -> AsyncIterator[tuple[int, list[int]]]:
     """The module's program, so many times on one port."""
     port = free_port()
     settings = {
-        "SKERRY_MODEL_DIR": str(model.package),
+        "SKERRY_MODEL_DIR": str(package),
         "SKERRY_HTTP_HOST": "127.0.0.1",
         "SKERRY_HTTP_PORT": str(port),
         "SKERRY_HTTP_SHARED": "1",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -36,6 +37,25 @@ async def post_all(port: int, bodies: Sequence[bytes], connections: int, request
     await asyncio.gather(*(_connection(port, bodies, left, latencies) for _ in range(connections)))
     seconds = perf_counter() - started
     return Answers(sorted(latencies), seconds, time.process_time() - cpu)
+
+
+async def answered(port: int, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a post to ``/score`` gets a 200 now."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        named = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST /score HTTP/1.1\r\nHost: localhost\r\n{named}Content-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> bytes:
