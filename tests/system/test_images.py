@@ -185,6 +185,37 @@ def test_module_out_of_the_image_predicts(served: int) -> None:
     assert b"blue" in answer
 
 
+def test_an_arm64_image_made_here_is_arm64_throughout(module_image: BuiltImage, place: Path) -> None:
+    made = build_module_image(
+        place / "package",
+        name="solar/cnn",
+        tag="arm",
+        output=place / "out",
+        cache=CACHE,
+        progress=note,
+        architecture="arm64",
+    )
+    assert read_layout(made.layout).architecture == "arm64"
+    unpack(made.layout, place / "arm64")
+    files = [path for path in (place / "arm64").rglob("*") if path.is_file() and not path.is_symlink()]
+    machines = {path: machine for path in files if (machine := elf_machine(path)) is not None}
+    assert [path for path, machine in machines.items() if machine != "aarch64"] == []
+    names = {path.name.partition(".")[0] for path in machines}
+    assert names >= {"python3", "libc", "ld-linux-aarch64", "onnxruntime_pybind11_state", "_multiarray_umath"}
+    # What is no machine code is the same, byte for byte.
+    ours, theirs = (read_layout(image.layout).layers[-2:] for image in (made, module_image))
+    assert [layer.diff_id for layer in ours] == [layer.diff_id for layer in theirs]
+
+
+def elf_machine(path: Path) -> str | None:
+    """What an ELF file runs on (elf(5), e_machine, little endian); None for other files."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    if head[:4] != b"\x7fELF":
+        return None
+    return {62: "x86_64", 183: "aarch64"}.get(int.from_bytes(head[18:20], "little"), "another")
+
+
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_packages_resolve_from_signed_lists(architecture: str) -> None:
     said: list[str] = []

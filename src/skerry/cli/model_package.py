@@ -13,6 +13,7 @@ from skerry.model.benchmark import SECONDS
 from skerry.model.check import Checked, NotChecked, check, refuse_strangers
 from skerry.model.inspect import opened, summary
 from skerry.model.report import Predicted, predictions_page
+from skerry.oci.whole import check_whole
 from skerry.package.candidate import Candidate
 from skerry.package.manifest import Package
 from skerry.package.postprocess import top_k
@@ -85,10 +86,13 @@ def inspect(package: Path, keys: tuple[Path, ...], form: str) -> None:
 def verify(package: Path, keys: tuple[Path, ...], form: str) -> None:
     """Prove PACKAGE whole, signed (with --key), and equal to its golden set on this machine.
 
-    A file that is not what the manifest names is refused and named; so is one that the manifest does not
-    know. Every engine the package offers is then run on the golden images. Exit code 10 means a damaged
+    PACKAGE is a package's folder, or the OCI layout of an artifact or of a module image, of which every layer
+    is read. A file that is not what the manifest names is refused and named; so is one that the manifest does
+    not know. Every engine the package offers is then run on the golden images. Exit code 10 means a damaged
     package, 5 one without a trusted signature, 6 one that answers differently here.
     """
+    if (package / "index.json").is_file():
+        check_whole(package)
     with opened(package, trusted(keys)) as found:
         refuse_strangers(found)
         rows = check(found, output.note)

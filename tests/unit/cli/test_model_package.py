@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ from click.testing import CliRunner
 
 from skerry.cli.main import skerry_command
 from skerry.errors import Damaged, InvalidInput, NotAllowed, PreconditionFailed
+from skerry.model.artifact import write_artifact
+from skerry.model.image import model_files
+from skerry.oci.layer import File
+from skerry.oci.layout import blob_path
 from tests.unit.model.small_package import write_small_package
+from tests.unit.oci.builders import stored, write_image
 from tests.unit.package.builders import pixels, png
 
 
@@ -62,6 +68,49 @@ def test_verify_names_a_file_that_was_put_in(package: Path) -> None:
     (package / "payload.so").write_bytes(b"x")
     with pytest.raises(Damaged, match=r"payload\.so is not in the package's manifest"):
         skerry("verify", package)
+
+
+def module_image(place: Path, files: tuple[File, ...]) -> list[Path]:
+    """A layout at ``place`` with a base and these files above it; where its two layers lie."""
+    blobs = place.parent / "blobs"
+    layers = [stored(blobs, [File("usr/bin/python3", b"elf")]), stored(blobs, list(files))]
+    write_image(place, blobs, layers)
+    return [blob_path(place, layer.descriptor.digest) for layer in layers]
+
+
+def test_verify_reads_every_layer_of_an_image_and_names_the_tampered_one(
+    package: Path, tmp_path: Path
+) -> None:
+    base, model = module_image(tmp_path / "image", model_files(package))
+    assert "is whole" in skerry("verify", tmp_path / "image")
+    for path in (base, model):
+        whole = path.read_bytes()
+        path.unlink()
+        path.write_bytes(whole[:-1] + b"x")
+        with pytest.raises(Damaged, match=f"{path.name} is not what its name says"):
+            skerry("verify", tmp_path / "image")
+        path.write_bytes(whole)
+
+
+def test_verify_names_the_model_of_an_image_that_was_put_together_again_around_it(
+    package: Path, tmp_path: Path
+) -> None:
+    files = tuple(
+        replace(file, data=file.data[:-1] + b"x") if file.path.endswith("model.onnx") else file
+        for file in model_files(package)
+    )
+    module_image(tmp_path / "image", files)
+    with pytest.raises(Damaged, match=r"model\.onnx is not what"):
+        skerry("verify", tmp_path / "image")
+
+
+def test_verify_names_the_tampered_file_of_an_artifact(package: Path, tmp_path: Path) -> None:
+    write_artifact(package, tmp_path / "artifact", "models/solar:1")
+    assert "is whole" in skerry("verify", tmp_path / "artifact")
+    largest = max((tmp_path / "artifact/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1] + b"x")
+    with pytest.raises(Damaged, match=f"{largest.name} is not what its name says"):
+        skerry("verify", tmp_path / "artifact")
 
 
 def test_verify_refuses_answers_that_differ_from_the_golden_set(tmp_path: Path) -> None:
