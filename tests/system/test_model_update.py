@@ -252,7 +252,9 @@ async def test_bad_packages_are_refused_with_their_reason_and_requests_go_on(
             assert "?n=" not in reported["model"]["ad"]
     assert stream.failures == []
     assert {model for model, _ in stream.answers} == {module.hub.reported["model"]["digest"]}
-    left = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    # What was measured of a package stays, a kilobyte each and bounded.
+    files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    left = [path for path in files if path.parent.name != "probes"]
     assert left == []
 
 
