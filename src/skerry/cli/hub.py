@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from skerry.cli import output
+from skerry.cli.backup import backup, restore
 from skerry.cli.hub_registry import registry
 from skerry.cli.login import DEFAULT_HUB_DIR, hub_options, service_client
 from skerry.cli.monitor import monitor
@@ -98,7 +99,8 @@ def show_connection_string(data_dir: Path, policy: str) -> None:
     output.say(connection_string(data_dir, policy))
 
 
-hub.add_command(monitor)
+for command in (monitor, backup, restore):
+    hub.add_command(command)
 
 
 @hub.command()

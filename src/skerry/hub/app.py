@@ -102,6 +102,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         )
         verbs = _verbs(settings, database, log_database, containers, clock)
         await asyncio.to_thread(verbs.uploads.prepare)
+        await verbs.outbox.prepare()
         gateway = Gateway(verbs, Subscriptions(database))
         stack.push_async_callback(gateway.drain)
         names = {name.lower() for name in settings.names}

@@ -32,6 +32,14 @@ class Outbox:
         journal.on_written = self._wake.set
         changes.listen(lambda identity, what: self._wake.set())
 
+    async def prepare(self) -> None:
+        """Before anything is served: number new events after all that the event log knows.
+
+        A restored copy of the hub may be a blink older than that of its event log.
+        """
+        known = await self._telemetry.taken_over()
+        await self._database.write(lambda connection: outbox_rows.number_after(connection, known))
+
     async def run(self) -> None:
         """Carry over what waits and what comes, for ever."""
         while True:

@@ -39,6 +39,14 @@ def next_number(connection: sqlite3.Connection) -> int:
     return 1 + (int(row[0]) if row else 0)
 
 
+def number_after(connection: sqlite3.Connection, known: int) -> None:
+    """Give the next event a number above ``known``."""
+    if next_number(connection) > known:
+        return
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", (known,))
+
+
 def oldest(connection: sqlite3.Connection, limit: int) -> list[Waiting]:
     """Events in order."""
     rows = connection.execute(

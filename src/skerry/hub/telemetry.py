@@ -104,6 +104,11 @@ class Telemetry:
         self._arrived = asyncio.Event()
         return sequence
 
+    async def taken_over(self) -> int:
+        """The number of the last event of the hub that ``take_over`` stored."""
+        sql = "SELECT number FROM taken_over"
+        return int(await self._database.read(lambda connection: connection.execute(sql).fetchone()[0]))
+
     async def take_over(self, numbered: Sequence[tuple[int, tuple[object, ...]]]) -> None:
         """Store events of the hub by their numbers, ascending; one that is known already is left out."""
 
