@@ -67,6 +67,8 @@ async def mosquitto(folder: Path, certificates: Path | None = None) -> AsyncIter
     if certificates is not None:
         names = {"certfile": "server.pem", "keyfile": "server.key"}
         lines += [f"{option} {certificates / name}" for option, name in names.items()]
+        # It would become a user who may not read our key.
+        lines += ["user root"] if os.getuid() == 0 else []
     config = folder / "mosquitto.conf"
     config.write_text("\n".join(lines) + "\n")
     process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config))
