@@ -14,6 +14,7 @@ from skerry.contract.credentials import SCHEME, SasToken, verify_token
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import InvalidInput, NotAllowed, NotAuthenticated
 from skerry.hub.device_certificates import DeviceCertificates
+from skerry.hub.identity_rows import Admission
 from skerry.hub.policies import Policy, Right
 from skerry.hub.registry import Registry
 
@@ -76,7 +77,7 @@ class Authority:
     def identify_certificate(self, claimed: Identity, presented: Sequence[bytes]) -> DeviceCaller:
         """The device or module that a request names and its TLS certificate proves; NotAuthenticated."""
         self._certificates.check(claimed, presented)
-        self._check_enabled(claimed)
+        _check_enabled(claimed, self._known(claimed))
         return DeviceCaller(claimed)
 
     def identify_person(self, authorization: str | None) -> ServiceCaller:
@@ -115,7 +116,7 @@ class Authority:
         caller = self._service(token, [*self._service_audiences(token), *self._resources(identity)])
         if Right.DEVICE_CONNECT not in caller.rights:
             raise NotAuthenticated(f"policy {caller.policy} may not connect devices", reason="policy")
-        self._check_enabled(identity)
+        _check_enabled(identity, self._known(identity))
 
     def identify_amqp(self, text: str) -> tuple[ServiceCaller, float]:
         """Who holds the token that came over AMQP, and until when (unix seconds); raises NotAuthenticated.
@@ -145,7 +146,8 @@ class Authority:
 
     def may_stay(self, identity: Identity) -> bool:
         """Whether an identity is registered and its device enabled, so that it may be connected at all."""
-        return self._registry.keys(identity) is not None and self._registry.enabled(identity.device)
+        known = self._registry.admission(identity)
+        return known is not None and known.enabled
 
     def _service(self, token: SasToken, resources: Sequence[str]) -> ServiceCaller:
         policy = self._policies.get(token.policy or "")
@@ -157,19 +159,15 @@ class Authority:
         return ServiceCaller(policy.name, policy.rights)
 
     def _verify_identity(self, identity: Identity, token: SasToken) -> None:
-        keys = self._registry.keys(identity)
-        if keys is None:
-            raise NotAuthenticated(f"{identity.client_id} is not registered here", reason="unknown")
-        verify_token(token, keys, self._resources(identity), self._clock.now().timestamp())
-        self._check_enabled(identity)
+        known = self._known(identity)
+        verify_token(token, known.keys, self._resources(identity), self._clock.now().timestamp())
+        _check_enabled(identity, known)
 
-    def _check_enabled(self, identity: Identity) -> None:
-        if self._registry.keys(identity) is None:
+    def _known(self, identity: Identity) -> Admission:
+        known = self._registry.admission(identity)
+        if known is None:
             raise NotAuthenticated(f"{identity.client_id} is not registered here", reason="unknown")
-        if not self._registry.enabled(identity.device):
-            raise NotAuthenticated(
-                f"device {identity.device} is disabled", hint="enable it", reason="disabled"
-            )
+        return known
 
     def _resources(self, identity: Identity) -> list[str]:
         return [identity.resource(name) for name in self._names]
@@ -180,6 +178,11 @@ class Authority:
         host, _, port = bare.partition(":")
         ours = host in self._names and (port.isdigit() or not port)
         return [token.resource] if ours else list(self._names)
+
+
+def _check_enabled(identity: Identity, known: Admission) -> None:
+    if not known.enabled:
+        raise NotAuthenticated(f"device {identity.device} is disabled", hint="enable it", reason="disabled")
 
 
 def require(caller: Caller, right: Right) -> None:

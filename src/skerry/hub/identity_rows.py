@@ -95,6 +95,28 @@ def find(connection: sqlite3.Connection, identity: Identity) -> IdentityRow | No
     return None if row is None else _row(row)
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether an identity may connect, and the keys it may sign with: none for one with a certificate."""
+
+    keys: tuple[str, ...] = field(repr=False)
+    enabled: bool
+
+
+def admission(connection: sqlite3.Connection, identity: Identity) -> Admission | None:
+    """What every connection asks for, at a fraction of a whole row; ``None`` when it is not registered."""
+    sql = (
+        "SELECT one.auth_type, one.primary_key, one.secondary_key, device.status FROM identities AS one"
+        " JOIN identities AS device ON device.device = one.device AND device.module = ''"
+        " WHERE one.device = ? AND one.module = ?"
+    )
+    row = connection.execute(sql, key(identity)).fetchone()
+    if row is None:
+        return None
+    auth_type, primary, secondary, status = row
+    return Admission((primary, secondary) if auth_type == "sas" else (), status == "enabled")
+
+
 def load(connection: sqlite3.Connection, identity: Identity) -> IdentityRow:
     """The identity; raises NotFound."""
     row = find(connection, identity)

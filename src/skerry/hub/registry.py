@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from skerry.clock import Clock, iso
@@ -14,7 +14,7 @@ from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, PreconditionF
 from skerry.hub import etags, identity_rows
 from skerry.hub.changes import CONNECTION_STATE, Changes
 from skerry.hub.connections import Connections, Presence
-from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.identity_rows import Admission, IdentityRow
 from skerry.hub.journal import Journal
 from skerry.hub.subscriptions import key
 from skerry.store.database import Database
@@ -141,17 +141,9 @@ class Registry:
         self._changes.tell(identity)
         log.info("deleted %s", identity.client_id)
 
-    def keys(self, identity: Identity) -> tuple[str, ...] | None:
-        """The keys the identity may sign with, ``None`` when it is not registered."""
-        row = self.find(identity)
-        if row is None:
-            return None
-        return row.keys if row.auth_type == "sas" else ()
-
-    def enabled(self, device: DeviceId) -> bool:
-        """Whether a device (and so each of its modules) may connect."""
-        row = self.find(Identity(device))
-        return row is not None and row.status == "enabled"
+    def admission(self, identity: Identity) -> Admission | None:
+        """Whether it may connect (a module with its device), and its keys; ``None``: not registered."""
+        return self._database.read_now(lambda connection: identity_rows.admission(connection, identity))
 
     def is_child(self, device: DeviceId, of: DeviceId) -> bool:
         """Whether a device is in the scope of an edge device."""
@@ -176,19 +168,21 @@ class Registry:
 
         return await self._database.read(work)
 
-    async def save_presence(self, identity: Identity, presence: Presence) -> None:
-        """Keep when an identity connected or left; nothing happens when it was deleted meanwhile."""
+    async def save_presences(self, moves: Sequence[tuple[Identity, Presence]]) -> None:
+        """Keep when identities connected or left, in order; one that was deleted meanwhile is left out."""
         sql = (
             "UPDATE identities SET connection_updated = ?, last_activity = ? WHERE device = ? AND module = ?"
         )
-        values = (presence.updated, presence.last_activity, *key(identity))
 
         def work(connection: sqlite3.Connection) -> None:
-            if connection.execute(sql, values).rowcount:
-                self._journal.presence(connection, identity, presence)
+            for identity, presence in moves:
+                values = (presence.updated, presence.last_activity, *key(identity))
+                if connection.execute(sql, values).rowcount:
+                    self._journal.presence(connection, identity, presence)
 
         await self._database.write(work)
-        self._changes.tell(identity, CONNECTION_STATE)
+        for identity, _ in moves:
+            self._changes.tell(identity, CONNECTION_STATE)
 
     async def keep_model(self, identity: Identity, model_id: str) -> None:
         """What an identity says is its DTDL model; written only when it says something new."""

@@ -132,9 +132,10 @@ class Access:
             identity = Identity.parse(user)
         except InvalidInput:
             return None
-        keys = self._registry.keys(identity) or ()
+        known = self._registry.admission(identity)
+        keys = known.keys if known is not None else ()
         matches = [hmac.compare_digest(key.encode(), password.encode()) for key in keys if key]
-        if not any(matches) or not self._authority.may_stay(identity):
+        if known is None or not known.enabled or not any(matches):
             return None
         return DeviceCaller(identity)
 

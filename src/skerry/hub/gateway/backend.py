@@ -38,7 +38,8 @@ class Gateway:
         self._connections = verbs.connections
         self._throttle = verbs.throttle
         self._subscriptions = subscriptions
-        self._saving: set[asyncio.Task[None]] = set()
+        self._moves: list[tuple[Identity, Presence]] = []
+        self._saving: asyncio.Task[None] | None = None
 
     async def authenticate(
         self, name: ConnectName, password: str | None, certificates: Sequence[bytes]
@@ -92,8 +93,8 @@ class Gateway:
 
     async def drain(self) -> None:
         """Return when every connection time that was noted is on disk."""
-        while self._saving:
-            await asyncio.wait(self._saving)
+        if self._saving is not None:
+            await self._saving
 
     def _inject_fault(self, sender: Identity, message: Message) -> None:
         delay_s = requested_delay_s(message)
@@ -123,15 +124,19 @@ class Gateway:
         return sender
 
     def _save(self, identity: Identity, presence: Presence) -> None:
-        async def save() -> None:
-            try:
-                await self._registry.save_presence(identity, presence)
-            except SkerryError as failed:
-                log.error("connection time of %s not stored: %s", identity.client_id, failed)
+        """Note a move; those that come while some are being written are written together."""
+        self._moves.append((identity, presence))
+        if self._saving is None:
+            self._saving = asyncio.ensure_future(self._save_moves())
 
-        task = asyncio.ensure_future(save())
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
+    async def _save_moves(self) -> None:
+        while self._moves:
+            moves, self._moves = self._moves, []
+            try:
+                await self._registry.save_presences(moves)
+            except SkerryError as failed:
+                log.error("%d connection times not stored: %s", len(moves), failed)
+        self._saving = None
 
 
 _ORIGIN = ("connectionDeviceId", "connectionModuleId")
