@@ -8,6 +8,7 @@ import click
 
 from skerry.cli import output
 from skerry.cli.model_base import base_option
+from skerry.cli.model_delta import diff_command, patch
 from skerry.cli.model_image import (
     architectures,
     cache_option,
@@ -38,7 +39,7 @@ def model() -> None:
     """Build a trained Keras model into a package and an image."""
 
 
-for command in (image, inspect, verify, bench, run, keygen, sign, sbom, artifact, push):
+for command in (image, inspect, verify, bench, run, diff_command, patch, keygen, sign, sbom, artifact, push):
     model.add_command(command)
 
 

@@ -231,6 +231,7 @@ class Updates:
                         part,
                         bytes_max=self._settings.unpacked_bytes_max,
                         trusted_keys=self._settings.trusted_keys,
+                        own=self._loading.own,
                     )
                 )
             except Damaged:
