@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from skerry.clock import SystemClock
 from skerry.contract.manifest import RegistryCredentials
+from skerry.edge.engine.choose import choose_engine
 from skerry.edge.engine.process import ProcessEngine
 from skerry.edge.engine.registries import OwnRegistry, Registries
 from skerry.errors import NotAuthenticated, NotFound
@@ -18,9 +21,11 @@ from skerry.oci.layout import read_layout
 from skerry.oci.registry.credentials import Login
 from skerry.oci.registry.push import push
 from skerry.oci.registry.session import Registry
-from skerry.service.tls import client_context
+from skerry.service.certificates import self_signed
+from skerry.service.tls import client_context, load_certificate
 from tests.support.engines import SCRIPT, Open, lines, spec, until, until_logged
 from tests.support.shell_image import write_shell_image
+from tests.unit.hub.certified import self_signed_by, thumbprint
 from tests.unit.hub.containers.client import policy_login
 from tests.unit.hub.running import RunningHub, key_of, running_hub
 from tests.unit.oci.registry.broken_line import BrokenLine
@@ -53,7 +58,7 @@ async def device(hub: RunningHub, line: BrokenLine) -> RegistryCredentials:
 
 @pytest.fixture
 def registries(hub: RunningHub, device: RegistryCredentials) -> Registries:
-    own = OwnRegistry(device.address, "", client_context(hub.ca_pem), lambda: device)
+    own = OwnRegistry(device.address, "", lambda: client_context(hub.ca_pem), lambda: device)
     return Registries(clock=SystemClock(), jitter=lambda: 0.0, own=own)
 
 
@@ -153,7 +158,7 @@ async def test_processes_keep_no_layers_and_go_on_after_cuts(
     cut = BrokenLine(hub.addresses.https_port, [400_000, 300_000, 9_000])
     async with cut.running():
         address = f"127.0.0.1:{cut.port}"
-        own = OwnRegistry(address, "", client_context(hub.ca_pem), lambda: device)
+        own = OwnRegistry(address, "", lambda: client_context(hub.ca_pem), lambda: device)
         engine = ProcessEngine(
             state_dir=tmp_path / "state",
             images_dir=tmp_path / "images",
@@ -167,3 +172,33 @@ async def test_processes_keep_no_layers_and_go_on_after_cuts(
         await engine.close()
     kept = sum(path.stat().st_size for path in (tmp_path / "state/pulled").rglob("*") if path.is_file())
     assert kept < 10_000  # manifest and config; the layers are unpacked
+
+
+@pytest.mark.parametrize("kind", ["docker", "process"])
+async def test_a_device_without_a_key_pulls_with_its_certificate(
+    kind: str, hub: RunningHub, tmp_path: Path
+) -> None:
+    own = self_signed("cert", SystemClock())
+    await hub.service.create_device("cert", edge=True, authentication=self_signed_by(thumbprint(own)))
+    address = f"localhost:{hub.addresses.https_port}"
+    image = f"{address}/solar/shell@{await pushed(hub, tmp_path / 'pushed', '1', SCRIPT)}"
+
+    def tls() -> ssl.SSLContext:
+        context = client_context(hub.ca_pem)
+        load_certificate(context, own.cert_chain_pem, own.key_pem)
+        return context
+
+    mine = OwnRegistry(address, "", tls, lambda: RegistryCredentials(address, "cert", ""))
+    engine = await choose_engine(
+        kind,
+        images_dir=tmp_path / "images",
+        state_dir=tmp_path / "state",
+        device=f"test-{uuid.uuid4().hex[:8]}",
+        registries=Registries(clock=SystemClock(), jitter=lambda: 0.0, own=mine),
+    )
+    try:
+        await engine.pull(image)
+        assert await engine.has_image(image)
+    finally:
+        await engine.remove_image(image)
+        await engine.close()

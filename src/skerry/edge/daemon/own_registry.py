@@ -1,4 +1,4 @@
-"""The device's login at its hub's container registry: its own identity, with a token made on the spot."""
+"""The device's login at its hub's container registry: its own identity, by token or by certificate."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ TOKEN_LIFE_S = 12 * 3600
 
 
 def device_registries(settings: EdgeSettings, connection: ConnectionString, clock: Clock) -> Registries:
-    """Where this device pulls from. NotFound when the hub's CA file is gone."""
+    """Where this device pulls from."""
     own = own_registry(settings, connection, clock)
     return Registries(clock=clock, jitter=random.random, own=own, insecure=settings.insecure_registries)
 
 
 def own_registry(settings: EdgeSettings, connection: ConnectionString, clock: Clock) -> OwnRegistry:
-    """How the device pulls from its hub. NotFound when the hub's CA file is gone."""
+    """How the device pulls from its hub."""
     port = settings.hub_https_port
     suffix = "" if port == HTTPS_PORT else f":{port}"
     host = connection.host_name + suffix
     identity = connection.identity
 
-    def login() -> RegistryCredentials | None:
+    def login() -> RegistryCredentials:
         if connection.shared_access_signature is not None:
             return RegistryCredentials(host, identity.client_id, connection.shared_access_signature)
         if connection.shared_access_key is None:
-            return None
+            return RegistryCredentials(host, identity.client_id, "")
         expiry = int(clock.now().timestamp()) + TOKEN_LIFE_S
         resource = identity.resource(connection.host_name)
         token = make_token(resource, key_signer(connection.shared_access_key), expiry)
         return RegistryCredentials(host, identity.client_id, token)
 
     address = settings.hub_address + suffix if settings.hub_address else ""
-    return OwnRegistry(host, address, hub_tls(settings), login)
+    return OwnRegistry(host, address, lambda: hub_tls(settings, connection), login)

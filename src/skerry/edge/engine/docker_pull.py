@@ -57,14 +57,17 @@ class DockerPulls:
             await self._load(image, layout)
             return
         login = given if self._registries is None else self._registries.login(image, given)
+        if self._pulled is not None and login is not None and not login.password:
+            # It would have to show the device's certificate, which the engine cannot.
+            await self._by_us(self._pulled, image, login)
+            return
         try:
             await self._by_engine(image, login)
         except SkerryError as error:
             if self._pulled is None or not any(sign in error.what for sign in UNBELIEVED):
                 raise
             log.info("the engine does not believe the registry of %s; it is pulled for it", image)
-            await self._load(image, await self._pulled.pull(image, login, lambda found: found.layers))
-            await asyncio.to_thread(self._pulled.done, image)
+            await self._by_us(self._pulled, image, login)
         else:
             self.forget(image)
 
@@ -77,6 +80,10 @@ class DockerPulls:
         needed = await asyncio.to_thread(layout_bytes, layout)
         check_room(image, needed, self._root)
         await load(self._docker, layout, local_name(image))
+
+    async def _by_us(self, pulled: PulledImages, image: str, login: RegistryCredentials | None) -> None:
+        await self._load(image, await pulled.pull(image, login, lambda found: found.layers))
+        await asyncio.to_thread(pulled.done, image)
 
     async def _by_engine(self, image: str, login: RegistryCredentials | None) -> None:
         auth = None if login is None else {"username": login.username, "password": login.password}

@@ -22,13 +22,14 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l
 class OwnRegistry:
     """The registry of the device's hub: ``host`` as images name it, ``address`` where it is reached.
 
-    ``login`` gives the device's own, None where it has no key.
+    ``login`` gives the device's own; without a password it is the certificate that ``tls`` shows that counts.
+    Both are made anew for every pull: keys and certificates change.
     """
 
     host: str
     address: str
-    tls: ssl.SSLContext
-    login: Callable[[], RegistryCredentials | None]
+    tls: Callable[[], ssl.SSLContext]
+    login: Callable[[], RegistryCredentials]
 
 
 class Registries:
@@ -62,7 +63,7 @@ class Registries:
             clock=self._clock,
             jitter=self._jitter,
             login=login,
-            tls=None if own is None else own.tls,
+            tls=None if own is None else own.tls(),
             address="" if own is None else own.address,
             insecure=host in self._insecure,
         )

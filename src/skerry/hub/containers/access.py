@@ -11,9 +11,10 @@ import binascii
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from skerry.hub.authority import BASIC, Authority, Caller, DeviceCaller, Service
 from skerry.hub.policies import Right
 from skerry.hub.registry import Registry
 from skerry.oci.reference import REPOSITORY
+
+log = logging.getLogger(__name__)
 
 BEARER = "Bearer "
 PULL, PUSH, DELETE, LIST = "pull", "push", "delete", "list"
@@ -75,9 +78,12 @@ class Access:
         self._clock = clock
         self._key = secrets.token_bytes(32)
 
-    def login(self, authorization: str | None) -> Grant:
-        """Who sent a Basic login or a SAS token, with all its rights; NotAuthenticated."""
-        caller = self._caller(authorization or "")
+    def login(self, authorization: str | None, shown: Sequence[bytes] = ()) -> Grant:
+        """Who sent a Basic login or a SAS token, with all its rights; NotAuthenticated.
+
+        A device without a key gives its name alone and shows its certificate (``shown``, the leaf first).
+        """
+        caller = self._caller(authorization or "", shown)
         if isinstance(caller, DeviceCaller):
             return Grant(caller.identity.client_id, frozenset({PULL}))
         return Grant(f"policy {caller.policy}", _actions(caller.rights))
@@ -103,10 +109,10 @@ class Access:
         about = {"who": grant.who, "expires": self._now() + TOKEN_LIFE_S, "reads_all": reads_all}
         return self._signed({**about, "access": access})
 
-    def grant(self, authorization: str | None) -> Grant:
+    def grant(self, authorization: str | None, shown: Sequence[bytes] = ()) -> Grant:
         """What the sender of this header may do; NotAuthenticated."""
         if not authorization or not authorization.startswith(BEARER):
-            return self.login(authorization)
+            return self.login(authorization, shown)
         claims = self._checked(authorization.removeprefix(BEARER))
         who = str(claims["who"])
         if not who.startswith("policy ") and not self._authority.may_stay(Identity.parse(who)):
@@ -114,7 +120,7 @@ class Access:
         access = {name: frozenset(actions) for name, actions in claims["access"].items()}
         return Grant(who, repositories=access, reads_all=bool(claims["reads_all"]))
 
-    def _caller(self, authorization: str) -> Caller:
+    def _caller(self, authorization: str, shown: Sequence[bytes]) -> Caller:
         if authorization.startswith(SCHEME):
             return self._authority.identify(authorization)
         user, password = _basic(authorization)
@@ -124,7 +130,19 @@ class Access:
             if user != name:
                 raise NotAuthenticated(f"the token is {name}'s, not {user}'s", reason="audience")
             return caller
+        if not password and shown:
+            return self._by_certificate(user, shown)
         return self._device(user, password) or self._authority.identify_person(authorization)
+
+    def _by_certificate(self, user: str, shown: Sequence[bytes]) -> DeviceCaller:
+        try:
+            return self._authority.identify_certificate(Identity.parse(user), shown)
+        except (InvalidInput, NotAuthenticated) as exc:
+            # Why is for the operator: who asks may be anybody.
+            log.info("refused the certificate shown for %s: %s", user[:200], exc)
+            raise NotAuthenticated(
+                "the client certificate does not prove this device", reason="certificate"
+            ) from exc
 
     def _device(self, user: str, password: str) -> DeviceCaller | None:
         """A device that sends its key itself, as a person at its keyboard would."""

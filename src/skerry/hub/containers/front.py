@@ -20,7 +20,7 @@ from skerry.hub.containers import blob_routes, manifest_routes
 from skerry.hub.containers.access import TOKEN_LIFE_S, Access, Grant
 from skerry.hub.containers.containers import Containers
 from skerry.hub.containers.refusals import refusal
-from skerry.hub.containers.requests import access_of, containers_of, document_body, grant_of
+from skerry.hub.containers.requests import access_of, containers_of, document_body, grant_of, shown_by
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ async def token(request: Request) -> Response:
     if request.method == "POST":
         grant, scopes = await _by_form(request)
     else:
-        grant = access.login(request.headers.get("authorization"))
+        grant = access.login(request.headers.get("authorization"), shown_by(request))
         scopes = request.query_params.getlist("scope")
     text = access.token(grant, scopes)
     document = {

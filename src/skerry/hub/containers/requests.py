@@ -11,6 +11,7 @@ from skerry.hub.actor import Actor, set_actor
 from skerry.hub.audit import Audit
 from skerry.hub.containers.access import Access, Grant
 from skerry.hub.containers.containers import Containers, checked_repository
+from skerry.mqtt.peer import peer_certificates
 from skerry.oci.validate import DOCUMENT_BYTES_MAX
 
 # The server hands over what one read of the socket gave; the disk gets more at once.
@@ -41,9 +42,14 @@ def repository_of(request: Request, action: str) -> str:
 
 def grant_of(request: Request) -> Grant:
     """Who asks. NotAuthenticated."""
-    found = access_of(request).grant(request.headers.get("authorization"))
+    found = access_of(request).grant(request.headers.get("authorization"), shown_by(request))
     set_actor(Actor(found.who, request.client.host if request.client else ""))
     return found
+
+
+def shown_by(request: Request) -> tuple[bytes, ...]:
+    """The certificates of the TLS handshake, the leaf first."""
+    return peer_certificates(request.scope.get("extensions", {}).get("ssl_object"))
 
 
 async def note(request: Request, action: str, target: str, *, before: str = "", after: str = "") -> None:

@@ -20,18 +20,18 @@ def test_the_login_is_the_device_with_a_fresh_token(tmp_path: Path) -> None:
     own = own_registry(EdgeSettings(tmp_path, hub_https_port=8443), CONNECTION, clock)
     assert (own.host, own.address) == ("hub.plant:8443", "")
     login = own.login()
-    assert login is not None
     assert (login.address, login.username) == ("hub.plant:8443", "pi")
     now = clock.now().timestamp()
     verify_token(SasToken.parse(login.password), [KEY], ["hub.plant/devices/pi"], now)
     assert KEY not in repr(login)
 
 
-def test_without_a_key_there_is_no_login(tmp_path: Path) -> None:
+def test_without_a_key_it_is_the_certificate_that_counts(tmp_path: Path) -> None:
     connection = ConnectionString.parse("HostName=hub.plant;DeviceId=pi;x509=true")
     settings = EdgeSettings(tmp_path, hub_address="10.0.0.1")
     own = own_registry(settings, connection, ManualClock())
-    assert (own.host, own.address, own.login()) == ("hub.plant", "10.0.0.1", None)
+    assert (own.host, own.address) == ("hub.plant", "10.0.0.1")
+    assert own.login() == RegistryCredentials("hub.plant", "pi", "")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,13 @@
 import re
 from typing import Any
 
+import httpx
 import pytest
 
+from skerry.clock import SystemClock
+from skerry.service.certificates import self_signed
+from skerry.service.tls import client_context, load_certificate
+from tests.unit.hub.certified import self_signed_by, thumbprint
 from tests.unit.hub.containers.client import Client, basic, client, code, policy_login
 from tests.unit.hub.running import RunningHub, key_of
 
@@ -137,3 +142,27 @@ async def test_a_strange_host_is_not_repeated(hub: RunningHub) -> None:
         answer = await c.http.get("/v2/", headers={"host": 'evil",service="x'})
         assert answer.headers["www-authenticate"] == 'Basic realm="skerry hub"'
         assert not re.search("evil", answer.text)
+
+
+async def test_a_device_without_a_key_shows_its_certificate(hub: RunningHub) -> None:
+    own, foreign = self_signed("pi", SystemClock()), self_signed("pi", SystemClock())
+    await hub.service.create_device("pi", authentication=self_signed_by(thumbprint(own)))
+    await hub.service.create_device("other")
+    async with client(hub) as owner:
+        await owner.push("a", "1", b"layer")
+    for shown, name, rights in (
+        (own, "pi", {"pull"}),
+        (foreign, "pi", set()),
+        (own, "other", set()),
+        (None, "pi", set()),
+    ):
+        tls = client_context(hub.ca_pem)
+        if shown is not None:
+            load_certificate(tls, shown.cert_chain_pem, shown.key_pem)
+        url = f"https://localhost:{hub.addresses.https_port}"
+        async with httpx.AsyncClient(base_url=url, verify=tls, trust_env=False) as http:
+            c = Client(http, basic(name, ""))
+            assert await allowed(c) == rights
+            if rights:
+                text = await token(c, "repository:a:pull")
+                assert await allowed(Client(http, f"Bearer {text}")) == rights
