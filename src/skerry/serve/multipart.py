@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from skerry.errors import InvalidInput, TooLarge
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+# It warns of each malformed form, which the caller is told anyway: a hostile one would fill the disk.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 # The tutorial sends one to six pictures; a batch beyond this is a mistake or an attack.
 PARTS_MAX = 64

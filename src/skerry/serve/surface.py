@@ -10,6 +10,7 @@ from skerry.serve.fronts.answers import Plane, json_response
 from skerry.serve.fronts.azure_ml import azure_ml_routes
 from skerry.serve.fronts.custom_vision import custom_vision_routes
 from skerry.serve.fronts.description import description_routes
+from skerry.serve.fronts.inference import VERSION
 from skerry.serve.fronts.open_inference import open_inference_routes
 from skerry.serve.fronts.operations import operations_routes
 from skerry.serve.fronts.video_analytics import video_analytics_routes
@@ -32,7 +33,12 @@ def http_handler(scorer: Scorer, measures: Measures, *, latest: bool = False) ->
         *video_analytics_routes(plane),
         *open_inference_routes(plane),
     ]
-    return handler_of([*routes, *description_routes(routes, lambda: scorer.package.digest)])
+    described = description_routes(
+        routes,
+        lambda: scorer.package.digest,
+        lambda: {"model": scorer.package.name, "version": VERSION},
+    )
+    return handler_of([*routes, *described])
 
 
 def handler_of(routes: Sequence[Route]) -> Handler:

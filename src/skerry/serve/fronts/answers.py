@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
+from skerry.clock import iso
 from skerry.errors import InvalidInput, SkerryError, Throttled, TooLarge, Unavailable, Unsupported
 from skerry.serve.answer import Scored
 from skerry.serve.http.message import Pairs, Request, Response
@@ -80,6 +81,19 @@ def status_of(error: SkerryError) -> int:
 def retry_after(status: int) -> Pairs:
     """The header that tells when to come back."""
     return (("retry-after", str(RETRY_AFTER_S)),) if status == 503 else ()
+
+
+def provenance(scored: Sequence[Scored]) -> Pairs:
+    """What a protocol's own body has no place for: by what, of what, when and how surely it was predicted."""
+    first = scored[0]
+    return (
+        ("x-skerry-model", first.model),
+        ("x-skerry-recipe", first.recipe),
+        ("x-skerry-input", ", ".join(each.input for each in scored)),
+        ("x-skerry-margin", ", ".join(f"{each.margin:.6f}" for each in scored)),
+        ("x-skerry-latency-ms", f"{first.latency.total:.3f}"),
+        ("x-skerry-time", iso(first.at)),
+    )
 
 
 def essence(request: Request) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 
 from skerry.errors import InvalidInput, SkerryError
-from skerry.serve.fronts.answers import JSON, Plane, json_response, retry_after, status_of
+from skerry.serve.fronts.answers import JSON, Plane, json_response, provenance, retry_after, status_of
+from skerry.serve.fronts.schemas import IMAGES, SCORED, TEXT, error, mapping
 from skerry.serve.http.message import Pairs, Request, Response
 from skerry.serve.http.router import Route
 from skerry.serve.multipart import parse_multipart
@@ -27,6 +28,7 @@ RESPONSES = {
     415: "Another content type, or an image of more than 8 bits",
     503: "Too many images wait; try again after Retry-After seconds",
 }
+GIVES = {200: SCORED, 0: error("message", field=TEXT)}
 
 
 def azure_ml_routes(plane: Plane) -> list[Route]:
@@ -34,8 +36,8 @@ def azure_ml_routes(plane: Plane) -> list[Route]:
     front = _Front(plane)
     consumes = ("multipart/form-data", "image/jpeg", "image/png", "application/octet-stream", JSON)
     return [
-        Route("POST", "/score", front.score, failed, "Score images", consumes, RESPONSES),
-        Route("GET", "/score", front.describe, failed, "What scores here"),
+        Route("POST", "/score", front.score, failed, "Score images", consumes, RESPONSES, IMAGES, GIVES),
+        Route("GET", "/score", front.describe, failed, "What scores here", gives={200: mapping({})}),
     ]
 
 
@@ -71,10 +73,13 @@ class _Front:
             raise
         results = dict(zip(names, scored, strict=True))
         total_ms = (perf_counter() - started) * 1000
-        document = tutorial_answer(results, total_ms) if kind == "multipart" else answer_document(results)
         headers = function_headers(failed=False, milliseconds=total_ms)
+        if kind == "multipart":
+            document = tutorial_answer(results, total_ms)
+            return json_response(document, headers=(*headers, *provenance(scored)))
         # The model that scored: the scorer may have another one by now.
-        return json_response(document, headers=(*headers, ("x-skerry-model", scored[0].model)))
+        headers += (("x-skerry-model", scored[0].model),)
+        return json_response(answer_document(results), headers=headers)
 
     def describe(self, _request: Request) -> Response:
         """The driver of the tutorial answered GET with facts about where it runs; these are ours."""

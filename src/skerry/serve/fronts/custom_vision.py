@@ -7,7 +7,8 @@ import uuid
 from skerry.clock import iso
 from skerry.errors import InvalidInput, SkerryError, TooLarge, Unsupported
 from skerry.serve.answer import Scored
-from skerry.serve.fronts.answers import Plane, essence, json_response, retry_after, status_of
+from skerry.serve.fronts.answers import Plane, essence, json_response, provenance, retry_after, status_of
+from skerry.serve.fronts.schemas import CUSTOM_VISION, TEXT, error
 from skerry.serve.http.message import Request, Response
 from skerry.serve.http.router import Route
 from skerry.serve.multipart import parse_multipart
@@ -46,12 +47,18 @@ def custom_vision_routes(plane: Plane) -> list[Route]:
     front = _Front(plane)
     consumes = ("application/octet-stream", "multipart/form-data", "image/jpeg", "image/png")
     summary = "Classify an image as Custom Vision does"
-    routes = [Route("POST", path, front.image, failed, summary, consumes, RESPONSES) for path in PATHS]
+    gives = {200: CUSTOM_VISION, 0: error("message", code=TEXT)}
+    routes = [
+        Route("POST", path, front.image, failed, summary, consumes, RESPONSES, gives=gives) for path in PATHS
+    ]
     for path in PATHS:
         refused = path.replace("/image", "/url")
         responses = {415: "Always: send the image itself"}
         routes.append(
-            Route("POST", refused, front.url, failed, "Not offered", ("application/json",), responses)
+            Route(
+                *("POST", refused, front.url, failed, "Not offered", ("application/json",), responses),
+                gives=gives,
+            )
         )
     return routes
 
@@ -69,7 +76,7 @@ class _Front:
 
     async def image(self, request: Request, project: str = "", iteration: str = "") -> Response:
         [scored] = await self._plane.score(FRONT, [_image(request)], request)
-        return json_response(_document(scored, project, iteration))
+        return json_response(_document(scored, project, iteration), headers=provenance([scored]))
 
     def url(self, _request: Request, _project: str = "", _iteration: str = "") -> Response:
         raise Unsupported("images are not fetched from addresses", hint="send the image itself to …/image")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from skerry.serve.fronts.answers import json_response
 from skerry.serve.fronts.azure_ml import failed
@@ -11,43 +11,57 @@ from skerry.serve.http.message import Request, Response
 from skerry.serve.http.router import Route
 from skerry.serve.protocol import Json
 
+DOCUMENT: Json = {"type": "object"}
 TITLE = "Skerry CNN module"
 
 
-def description_routes(routes: Sequence[Route], model: Callable[[], str]) -> list[Route]:
-    """``/swagger.json`` and ``/openapi.json`` of ``routes`` and of themselves, for the current model."""
+def description_routes(
+    routes: Sequence[Route],
+    model: Callable[[], str],
+    names: Callable[[], Mapping[str, str]] = dict,
+) -> list[Route]:
+    """``/swagger.json`` and ``/openapi.json`` of ``routes`` and of themselves, for the current model.
+
+    ``names``: parts of paths that have one legal value.
+    """
 
     def swagger(_request: Request) -> Response:
         return json_response(swagger_document([*routes, *mine], model()))
 
     def openapi(_request: Request) -> Response:
-        return json_response(openapi_document([*routes, *mine], model()))
+        return json_response(openapi_document([*routes, *mine], model(), names()))
 
     mine = [
-        Route("GET", "/swagger.json", swagger, failed, "This interface as Swagger 2.0"),
-        Route("GET", "/openapi.json", openapi, failed, "This interface as OpenAPI 3"),
+        Route(
+            "GET", "/swagger.json", swagger, failed, "This interface as Swagger 2.0", gives={200: DOCUMENT}
+        ),
+        Route("GET", "/openapi.json", openapi, failed, "This interface as OpenAPI 3", gives={200: DOCUMENT}),
     ]
     return mine
 
 
 def swagger_document(routes: Sequence[Route], model: str) -> Json:
     """A Swagger 2.0 document."""
-    return {"swagger": "2.0", "info": _info(model), "paths": _paths(routes, _swagger_operation)}
+    return {"swagger": "2.0", "info": _info(model), "paths": _paths(routes, _swagger_operation, {})}
 
 
-def openapi_document(routes: Sequence[Route], model: str) -> Json:
+def openapi_document(routes: Sequence[Route], model: str, names: Mapping[str, str]) -> Json:
     """An OpenAPI 3.0 document."""
-    return {"openapi": "3.0.3", "info": _info(model), "paths": _paths(routes, _openapi_operation)}
+    return {"openapi": "3.0.3", "info": _info(model), "paths": _paths(routes, _openapi_operation, names)}
 
 
 def _info(model: str) -> Json:
     return {"title": TITLE, "version": "1.0", "description": f"Model {model}"}
 
 
-def _paths(routes: Sequence[Route], operation: Callable[[Route], Json]) -> Json:
+def _paths(
+    routes: Sequence[Route],
+    operation: Callable[[Route, Mapping[str, str]], Json],
+    known: Mapping[str, str],
+) -> Json:
     paths: dict[str, Json] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation(route, known)
     return paths
 
 
@@ -66,7 +80,7 @@ def _names(route: Route) -> list[str]:
     return re.findall(r"\{(\w+)\}", route.path)
 
 
-def _swagger_operation(route: Route) -> Json:
+def _swagger_operation(route: Route, _known: Mapping[str, str]) -> Json:
     parameters: list[Json] = [
         {"name": name, "in": "path", "required": True, "type": "string"} for name in _names(route)
     ]
@@ -83,20 +97,30 @@ def _swagger_operation(route: Route) -> Json:
     return {**found, "parameters": parameters}
 
 
-def _openapi_operation(route: Route) -> Json:
+def _openapi_operation(route: Route, known: Mapping[str, str]) -> Json:
     found = _common(route)
     found["parameters"] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _names(route)
+        {"name": name, "in": "path", "required": True, "schema": _name_schema(name, known)}
+        for name in _names(route)
     ]
     if route.consumes:
-        content = {kind: {"schema": _schema(kind)} for kind in route.consumes}
+        content = {kind: {"schema": _schema(kind, route)} for kind in route.consumes}
         found["requestBody"] = {"required": True, "content": content}
+    for status, response in found["responses"].items():
+        gives = route.gives.get(int(status)) or (route.gives.get(0) if int(status) >= 400 else None)
+        if gives is not None:
+            response["content"] = {"application/json": {"schema": gives}}
     return found
 
 
-def _schema(kind: str) -> Json:
+def _name_schema(name: str, known: Mapping[str, str]) -> Json:
+    """Any text of one character or more, or the one name there is."""
+    return {"type": "string", "enum": [known[name]]} if name in known else {"type": "string", "minLength": 1}
+
+
+def _schema(kind: str, route: Route) -> Json:
     if kind == "application/json":
-        return {"type": "object"}
+        return route.takes or {"type": "object"}
     if kind == "multipart/form-data":
         return {"type": "object", "additionalProperties": {"type": "string", "format": "binary"}}
     return {"type": "string", "format": "binary"}

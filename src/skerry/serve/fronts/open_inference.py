@@ -7,6 +7,7 @@ from skerry.errors import NotFound, SkerryError
 from skerry.serve.fronts.answers import JSON, Plane, json_response, retry_after, status_of
 from skerry.serve.fronts.inference import EXTENSIONS, Inferred, ModelVerbs
 from skerry.serve.fronts.outputs import infer_response
+from skerry.serve.fronts.schemas import INFER_REQUEST, INFER_RESPONSE, MODEL, TEXT, error, record, rows
 from skerry.serve.fronts.tensors import LENGTH_HEADER, InferInput, InferRequest, parse_infer
 from skerry.serve.http.message import Answer, Later, Request, Response
 from skerry.serve.http.router import Route
@@ -20,25 +21,32 @@ RESPONSES = {
     415: "A datatype other than FP32 and BYTES",
     503: "Too many images wait; try again after Retry-After seconds",
 }
+ERROR = error("error")
+SERVER = record({"name": TEXT, "version": TEXT, "extensions": rows(TEXT)})
 
 
 def open_inference_routes(plane: Plane) -> list[Route]:
     """Server and model metadata, health, and inference, with and without the version in the path."""
     front = _Front(plane)
     routes = [
-        Route("GET", "/v2", front.server, failed, "Server metadata"),
+        Route("GET", "/v2", front.server, failed, "Server metadata", gives={200: SERVER}),
         Route("GET", "/v2/health/live", front.healthy, failed, "Whether the server is alive"),
         Route("GET", "/v2/health/ready", front.healthy, failed, "Whether the server is ready"),
     ]
     known = {200: "Done", 404: "No such model"}
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
-            Route("GET", base, front.model, failed, "Model metadata", (), known),
-            Route("GET", f"{base}/ready", front.model_ready, failed, "Whether the model is ready", (), known),
+            Route(
+                "GET", base, front.model, failed, "Model metadata", (), known, gives={200: MODEL, 0: ERROR}
+            ),
+            Route(
+                *("GET", f"{base}/ready", front.model_ready, failed, "Whether the model is ready", (), known),
+                gives={0: ERROR},
+            ),
             Route(
                 *("POST", f"{base}/infer", front.infer, failed, "Infer"),
                 ("application/json", "application/octet-stream"),
-                RESPONSES,
+                *(RESPONSES, INFER_REQUEST, {200: INFER_RESPONSE, 0: ERROR}),
             ),
         ]
     return routes

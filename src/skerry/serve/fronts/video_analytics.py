@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from skerry.errors import SkerryError, Unsupported
 from skerry.serve.answer import Scored
-from skerry.serve.fronts.answers import Plane, essence, json_response, retry_after, status_of
+from skerry.serve.fronts.answers import Plane, essence, json_response, provenance, retry_after, status_of
+from skerry.serve.fronts.schemas import INFERENCES, TEXT, WHOLE, error, record
 from skerry.serve.http.message import Request, Response
 from skerry.serve.http.router import Route
 from skerry.serve.protocol import Json
@@ -27,7 +28,8 @@ def video_analytics_routes(plane: Plane) -> list[Route]:
         415: "Another content type, image/x-raw included",
         503: "Too many frames wait; try again after Retry-After seconds",
     }
-    return [Route("POST", PATH, front.frame, failed, "Classify a video frame", TYPES, responses)]
+    gives = {200: INFERENCES, 0: error("error", record({"code": WHOLE, "message": TEXT}))}
+    return [Route("POST", PATH, front.frame, failed, "Classify a video frame", TYPES, responses, gives=gives)]
 
 
 def failed(error: SkerryError) -> Response:
@@ -46,8 +48,8 @@ class _Front:
             raise Unsupported(f"frames of type {kind[:100] or 'unknown'}", hint=f"send {', '.join(TYPES)}")
         [scored] = await self._plane.score(FRONT, [request.body], request)
         if not scored.predictions:
-            return Response(204)
-        return json_response({"inferences": _inferences(scored)})
+            return Response(204, headers=provenance([scored]))
+        return json_response({"inferences": _inferences(scored)}, headers=provenance([scored]))
 
 
 def _inferences(scored: Scored) -> list[Json]:

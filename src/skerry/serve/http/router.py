@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from skerry.errors import SkerryError
 from skerry.serve.http.message import Answer, Later, Request, Response
@@ -29,6 +29,10 @@ class Route:
     summary: str
     consumes: tuple[str, ...] = ()
     responses: Mapping[int, str] = field(default_factory=lambda: {200: "Done"})
+    takes: Any = None
+    """JSON schema of an ``application/json`` body."""
+    gives: Mapping[int, Any] = field(default_factory=dict)
+    """JSON schemas of answers by status; 0 stands for every error."""
 
 
 class Router:
