@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 LOCKED_DOWN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none")
 STATE = "/var/lib/skerry"
+SERVING = " on 0.0.0.0:5001"
 # What a container of the image runs as; the other keys are of the build.
 CONFIG = (
     *("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "Healthcheck"),
@@ -66,8 +67,9 @@ def image(place: Path) -> Iterator[str]:
     make_package(place / "package")
     name = f"skerry-test/cnn:{uuid.uuid4().hex[:8]}"
     repository, _, tag = name.partition(":")
+    out = place / "out"
     built = build_module_image(
-        place / "package", name=repository, tag=tag, output=place / "out", cache=CACHE, progress=note
+        place / "package", name=repository, tag=tag, output=out, cache=CACHE, progress=note, grpc=True
     )
     assert asyncio.run(load_into_docker(built.layout, name))
     write_context(built.layout, place / "context")
@@ -78,13 +80,14 @@ def image(place: Path) -> Iterator[str]:
 @pytest.fixture
 def container(image: str) -> Iterator[str]:
     name = f"skerry-test-{uuid.uuid4().hex[:8]}"
-    docker("run", "--detach", "--cpus=2", "--name", name, *LOCKED_DOWN, image)
+    settings = ("--env", "SKERRY_GRPC_PORT=5002")
+    docker("run", "--detach", "--cpus=2", "--name", name, *settings, *LOCKED_DOWN, image)
     yield name
     docker("rm", "--force", "--volumes", name)
 
 
 def test_the_module_needs_no_root_and_no_writable_file_system_and_keeps_its_state(container: str) -> None:
-    until_said(container, ": serving ")
+    until_said(container, SERVING)
     shown = json.loads(docker("inspect", container))[0]
     assert shown["Config"]["User"] == "1000:1000"
     assert [mount["Destination"] for mount in shown["Mounts"]] == [STATE]
@@ -95,15 +98,16 @@ def test_the_module_needs_no_root_and_no_writable_file_system_and_keeps_its_stat
     program = "import os; print(os.getuid(), sorted(os.listdir('/var/lib/skerry')))"
     assert docker("exec", container, "/usr/bin/python3", "-c", program).startswith("1000 ['incoming', ")
     assert "no updates of the model" not in logs(container)
+    assert "serving gRPC on 0.0.0.0:5002" in logs(container)
 
 
 def test_what_a_first_start_measured_is_known_to_the_next(container: str) -> None:
-    until_said(container, ": serving ")
+    until_said(container, SERVING)
     cpus = int(
         docker("exec", container, "/usr/bin/python3", "-c", "import os; print(len(os.sched_getaffinity(0)))")
     )
     docker("restart", container)
-    until_said(container, ": serving ", times=2)
+    until_said(container, SERVING, times=2)
     measured, cached = logs(container).count("measured: onnx-fp32"), logs(container).count("cache: onnx-fp32")
     # With one CPU there is one way to run it, and nothing to measure.
     assert (measured, cached) == ((1, 1) if cpus > 1 else (0, 0))
@@ -143,7 +147,7 @@ def test_an_image_on_a_saved_base_serves_and_names_it(image: str, place: Path) -
     container = f"skerry-test-{uuid.uuid4().hex[:8]}"
     docker("run", "--detach", "--name", container, *LOCKED_DOWN, name)
     try:
-        until_said(container, ": serving ")
+        until_said(container, SERVING)
     finally:
         docker("rm", "--force", "--volumes", container)
         docker("rmi", "--force", name)

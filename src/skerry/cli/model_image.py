@@ -72,6 +72,7 @@ def make_images(
     cache: Path,
     trusted_key: Path | None,
     base: str | None = None,
+    grpc: bool = False,
 ) -> dict[str, ModuleImage]:
     """The image for each architecture, at ``<images>/<name>/<tag>``; with several, the machines of another
     architecture find theirs at ``<tag>-<architecture>``.
@@ -89,6 +90,7 @@ def make_images(
             architecture=architecture,
             trusted_key=trusted_key,
             base=base_image(base, architecture, cache),
+            grpc=grpc,
         )
         for architecture in wanted
     }
@@ -144,6 +146,7 @@ def load(made: dict[str, ModuleImage], target: Reference) -> bool:
 @click.option("--dockerfile", type=FOLDER, help="Also write a build context that gives the same image.")
 @click.option("--no-load", is_flag=True, help="Leave it out of Docker, where there is one.")
 @base_option
+@click.option("--grpc", is_flag=True, help="With what the Open Inference Protocol over gRPC needs.")
 @trusted_key_option
 @cache_option
 @output_option
@@ -156,6 +159,7 @@ def image(
     dockerfile: Path | None,
     no_load: bool,
     base_name: str | None,
+    grpc: bool,
     trusted_key: Path | None,
     cache: Path,
     form: str,
@@ -180,6 +184,7 @@ def image(
         cache=cache,
         trusted_key=trusted_key,
         base=base_name,
+        grpc=grpc,
     )
     beside = [
         _beside(one, kind, dockerfile, f"-{name}" if len(made) > 1 else "") for name, one in made.items()

@@ -28,6 +28,10 @@ STATE_DIRECTORY = "var/lib/skerry"
 PARTS = ("errors", "clock", "contract", "mqtt", "protocol", "package", "service", "serve")
 # Only where a key is trusted: the module then serves nothing that the key's owner has not signed.
 SIGNING = WheelGroup("cryptography", ("cryptography", "cffi", "pycparser"))
+# Only where it is asked for: seven megabytes for a protocol that few callers speak.
+GRPC = WheelGroup(
+    "grpc", ("grpcio", "protobuf"), drop=r"grpc/_cython/_credentials/.*|google/protobuf/compiler/.*"
+)
 TRUSTED = "opt/skerry/trusted.pub"
 HEALTHCHECK = ("-m", "skerry.serve.healthcheck")
 
@@ -44,6 +48,7 @@ def build_module_image(
     mirror: Mirror | None = None,
     trusted_key: Path | None = None,
     base: BaseImage | None = None,
+    grpc: bool = False,
 ) -> ModuleImage:
     """The image ``name:tag`` that serves the model package, as a layout at ``<output>/<name>/<tag>``.
 
@@ -51,7 +56,7 @@ def build_module_image(
     model changes the topmost layer only. Models that arrive later, and what was measured on the device, are
     kept in a volume: the file system may be read-only. With a ``trusted_key`` (a public key file) the module
     serves only what that key signed, and so must this package be (``NotAllowed``). ``base`` (for the same
-    architecture) takes the place of our own.
+    architecture) takes the place of our own. With ``grpc`` the module can speak it (``SKERRY_GRPC_PORT``).
     """
     trusted = None if trusted_key is None else read_public_keys(trusted_key)
     found = Package.open(package, trusted_keys=trusted)
@@ -83,7 +88,7 @@ def build_module_image(
     sources = source_entries(Path(skerry.__file__).parent, PARTS, SITE)
     state = Directory(STATE_DIRECTORY, 0o1777)
     contents = [Content("skerry: serve", (state, *sources)), Content("model", model_files(package))]
-    wheels = [BASIC_WHEELS, *engines, WEB_WHEELS]
+    wheels = [BASIC_WHEELS, *engines, WEB_WHEELS, *([GRPC] if grpc else [])]
     if trusted is not None:
         keys = "".join(public_key_text(key) for key in trusted).encode()
         contents.insert(1, Content("trusted keys", (File(TRUSTED, keys),)))

@@ -161,7 +161,7 @@ async def _start_grpc(plane: Plane, host: str, port: int) -> RpcListener:
     except ModuleNotFoundError as exc:
         raise InvalidInput(
             f"SKERRY_GRPC_PORT is set, but {exc.name} is not installed",
-            hint="pip install 'skerry[grpc]', or leave the variable out",
+            hint="build the image with --grpc (pip install 'skerry[grpc]'), or leave the variable out",
             field="SKERRY_GRPC_PORT",
         ) from exc
     listener = await RpcListener.start(plane, host=host, port=port)

@@ -8,7 +8,7 @@ import pytest
 import skerry
 from skerry.errors import SkerryError
 from skerry.model.engine_wheels import GROUPS
-from skerry.model.image import HEALTHCHECK, PARTS, SIGNING, build_module_image, model_files
+from skerry.model.image import GRPC, HEALTHCHECK, PARTS, SIGNING, build_module_image, model_files
 from skerry.oci.layer import File
 from skerry.oci.requirements import parse_lock
 from skerry.oci.sources import import_closure, source_entries
@@ -60,7 +60,9 @@ def test_healthcheck_runs_a_module_of_the_image() -> None:
 
 def test_every_wheel_is_locked_and_in_one_layer_only() -> None:
     names = [
-        item.name for group in (BASIC_WHEELS, WEB_WHEELS, SIGNING, *GROUPS.values()) for item in locked(group)
+        item.name
+        for group in (BASIC_WHEELS, WEB_WHEELS, SIGNING, GRPC, *GROUPS.values())
+        for item in locked(group)
     ]
     assert len(set(names)) == len(names)
     assert [item.version for item in locked(GROUPS["onnxruntime"])] == ["1.23.2"]
