@@ -16,7 +16,10 @@ import uvloop
 from benchmarks.report import Report, table, write
 from benchmarks.rounds import Options
 
-NAMES = ("edge_hub", "module", "serving", "decode", "deploy", "power_cycle", "memory", "hub_connections")
+NAMES = (
+    *("edge_hub", "module", "serving", "decode", "message_path", "endurance"),
+    *("deploy", "power_cycle", "memory", "hub_connections"),
+)
 # Half an hour: only when asked for by name.
 LONG = ("families",)
 ROOT = Path(__file__).parents[1]

@@ -42,12 +42,18 @@ from skerry.store.queue import Queue
 HUB = "hub.benchmark"
 DEVICE = DeviceId("edge-1")
 SOURCE, SINK, INPUT = ModuleId("source"), ModuleId("sink"), "in"
+# The CNN module, and who sends it frames.
+SERVED, FRAMES = ModuleId("cnn"), ModuleId("frames")
 # More than any benchmark here stores.
 QUEUE_BYTES_MAX = 16 * 1024**3
 DESIRED = {
     "schemaVersion": "1.1",
     "routes": {
         "routed": f"FROM /messages/modules/{SOURCE}/* "
+        f'INTO BrokeredEndpoint("/modules/{SINK}/inputs/{INPUT}")',
+        "asked": f"FROM /messages/modules/{FRAMES}/* "
+        f'INTO BrokeredEndpoint("/modules/{SERVED}/inputs/amlInput")',
+        "answered": f"FROM /messages/modules/{SERVED}/outputs/* "
         f'INTO BrokeredEndpoint("/modules/{SINK}/inputs/{INPUT}")',
         # Devices of the many-devices load: stored for a hub that is out of reach.
         "stored": "FROM /messages/* WHERE kind = 'stored' INTO $upstream",

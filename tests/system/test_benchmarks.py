@@ -29,6 +29,8 @@ ROWS = {
     "decode": [
         f"{size}, at least {least} ×" for size in ("640 × 480", "12 megapixels") for least in (1, 2, 4)
     ],
+    "message_path": ["input → prediction → output, 16 in flight", "exec → first message answered"],
+    "endurance": ["RSS after 200 requests", "RSS after 200 requests, against its start"],
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
     "power_cycle": ["power cycle without a network → all modules predicting"],
     "families": ["MobileNetV2 48 p50"],
