@@ -34,6 +34,12 @@ ROWS = {
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
     "power_cycle": ["power cycle without a network → all modules predicting"],
     "families": ["MobileNetV2 48 p50"],
+    "hub_connections": [
+        "RSS with 100 TLS connections",
+        "CPU per connection: handshake and CONNECT",
+        "a QoS 1 message from each at once, ours durable",
+        "CPU per message, ours durable",
+    ],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
 }
 
