@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 import uvicorn
 
 from skerry.errors import SkerryError, Unavailable
+from skerry.service.patient_http import Patience, patient
 from skerry.service.tls import TlsFiles
 
 Scope = MutableMapping[str, Any]
@@ -25,6 +26,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Waiting connections the kernel holds for us while the loop is busy.
 BACKLOG = 512
+# Beyond them a request gets 503: a process has so many descriptors, and devices need theirs.
+CONNECTIONS_MAX = 10_000
 # uvicorn refreshes its Date header this often; it also bounds how late a lost wake-up is noticed.
 TICK_S = 1.0
 
@@ -78,6 +81,7 @@ class HttpServer:
         unix_mode: int = 0o660,
         http: Literal["h11", "httptools"] = "httptools",
         websockets: Literal["wsproto", "none"] = "wsproto",
+        patience: Patience | None = None,
     ) -> HttpServer:
         """Serve ``app`` in the running loop; returns when connections are accepted.
 
@@ -85,7 +89,7 @@ class HttpServer:
         """
         listening = _bind_unix(unix_path, unix_mode) if unix_path is not None else _bind_tcp(host, port)
         try:
-            server = _Server(_config(app, tls, http, websockets))
+            server = _Server(_config(app, tls, http, websockets, patience or Patience()))
             task = asyncio.create_task(server.serve([listening]), name=f"http {unix_path or host}")
             await _wait_until_up(server, task)
         except BaseException:
@@ -157,11 +161,12 @@ def _config(
     tls: TlsFiles | ssl.SSLContext | None,
     http: Literal["h11", "httptools"],
     websockets: Literal["wsproto", "none"],
+    patience: Patience,
 ) -> uvicorn.Config:
     context = tls.context() if isinstance(tls, TlsFiles) else tls
     config = uvicorn.Config(
         app,
-        http=http,
+        http=patient(patience) if http == "httptools" else http,
         ws=websockets,
         interface="asgi3",
         lifespan="auto",
@@ -171,6 +176,7 @@ def _config(
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
     )
     config.load()
     config.ssl = context

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from skerry.errors import Unavailable
+from skerry.mqtt.link import Limits
 from skerry.mqtt.packets import Publish
 from tests.unit.mqtt.ends import Recorder, connected, eventually, listening
 
@@ -110,3 +111,31 @@ async def test_a_peer_that_does_not_speak_tls_does_no_harm(certificate: tuple[Pa
         writer.close()
         async with connected(listener, tls=client_tls(certificate)) as client:
             assert client.is_open
+
+
+async def test_a_flood_of_handshakes_that_never_end_keeps_nobody_out_and_is_let_go(
+    certificate: tuple[Path, Path],
+) -> None:
+    """Half of them say nothing, half stop in the middle of their first record."""
+    limits = Limits(connect_timeout_s=1.0)
+    async with listening(Recorder(), tls=server_tls(certificate), limits=limits) as listener:
+        silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(200)]
+        for _, writer in silent[::2]:
+            writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        async with connected(listener, tls=client_tls(certificate)) as client:
+            await client.publish("t", b"hello", qos=1)
+        async with asyncio.timeout(20):
+            ends = await asyncio.gather(*(_end_of(reader) for reader, _ in silent))
+        assert ends == [True] * len(silent)
+        for _, writer in silent:
+            writer.close()
+
+
+async def _end_of(reader: asyncio.StreamReader) -> bool:
+    """Whether the other side closed; what it said before is of no interest."""
+    try:
+        while await reader.read(4096):
+            pass
+    except ConnectionError:
+        return True
+    return True
