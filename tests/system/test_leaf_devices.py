@@ -18,12 +18,14 @@ from skerry.edge.main import EdgeAddresses
 from skerry.hub.client import ServiceClient
 from skerry.hub.settings import HubSettings
 from skerry.protocol.client import Backoff, DeviceClient, Endpoint
-from skerry.protocol.tokens import KeyTokens
-from skerry.service.tls import client_context
+from skerry.protocol.tokens import KeyTokens, NoToken
+from skerry.service.certificates import Authority, Issued, self_signed
+from skerry.service.tls import client_context, load_certificate
 from tests.support.edge import agent_desired, hub_desired
 from tests.support.engine import MemoryEngine, World
 from tests.support.ports import free_ports
 from tests.system.test_edge_with_hub import System, bodies, until
+from tests.unit.hub.certified import thumbprint
 
 pytestmark = pytest.mark.system
 
@@ -142,3 +144,86 @@ async def test_a_leaf_device_works_through_the_gateway_and_offline(tmp_path: Pat
             assert (account["sent"], account["received"], account["lost"]) == (2, 2, 0)
             assert (account["proven"], account["altered"]) == (1, 0)
             await leaf.stop()
+
+
+def certified_client(addresses: EdgeAddresses, own: Issued) -> DeviceClient:
+    """A leaf that shows a certificate, and has no key."""
+    tls = client_context(addresses.ca_file.read_text())
+    load_certificate(tls, own.cert_chain_pem, own.key_pem)
+    endpoint = Endpoint("127.0.0.1", addresses.mqtt_port, tls, "localhost")
+    backoff = Backoff(0.05, 0.2)
+    return DeviceClient(LEAF, "localhost", endpoint, NoToken(), clock=SystemClock(), backoff=backoff)
+
+
+@pytest.mark.parametrize("method", ["selfSigned", "certificateAuthority"])
+async def test_a_leaf_device_with_a_certificate_works_through_the_gateway_and_offline(
+    tmp_path: Path, method: str
+) -> None:
+    """The gateway holds no key of it: it vouches for it at the hub as itself."""
+    mqtt_port, https_port, edge_mqtt_port = free_ports(3)
+    system = System(HubSettings(tmp_path / "hub", mqtt_port=mqtt_port, https_port=https_port))
+    engine = MemoryEngine(SystemClock(), World())
+    plant = Authority.create("plant", SystemClock())
+    own = plant.issue_intermediate("line").issue_client("leaf-1")
+    foreign = self_signed("leaf-1", SystemClock())
+    options = {
+        "hostname": "localhost",
+        "listen": "127.0.0.1",
+        "hub_mqtt_port": mqtt_port,
+        "hub_https_port": https_port,
+        "mqtt_port": edge_mqtt_port,
+        "https_port": -1,
+    }
+    async with system.hub_up() as (hub_addresses, service):
+        await service.put_certificate("plant", plant.certificate_pem, verified=True)
+        edge = await service.create_device("edge-1", edge=True)
+        prints = {"primaryThumbprint": thumbprint(own)}
+        leaf = await service.create_device(
+            "leaf-1", authentication={"type": method, "x509Thumbprint": prints}
+        )
+        await service.update_device({**leaf, "deviceScope": edge["deviceScope"]})
+        await service.patch_twin("leaf-1", desired={"period": 5})
+        await service.apply_configuration("edge-1", MANIFEST)
+        text = await service.device_connection_string("edge-1")
+        system.edge = provision(
+            tmp_path / "edge", text, hub_ca=hub_addresses.ca_file, options=options
+        ).settings
+        async with system.device_up(engine) as addresses:
+
+            async def routed() -> bool:
+                twin = await service.twin("edge-1", "$edgeHub")
+                return bool(twin["properties"]["reported"].get("lastDesiredStatus", {}).get("code") == 200)
+
+            await until(routed)
+            client = certified_client(addresses, own)
+
+            async def on_method(request: MethodRequest) -> MethodResponse:
+                return MethodResponse(200, {"echo": request.payload})
+
+            client.on_method = on_method
+            await client.start()
+            await asyncio.wait_for(client.send(Message(b"online")), 15)
+            assert (await client.twin())["desired"]["period"] == 5
+            answer = await service.invoke_method("leaf-1", MethodRequest("echo", 7, connect_timeout_s=10))
+            assert answer == MethodResponse(200, {"echo": 7})
+            assert await messages_of(service, "leaf-1", 1) == [b"online"]
+            await client.stop()
+            stranger = certified_client(addresses, foreign)
+            await stranger.start()
+            await until(lambda: _has_error(stranger))
+            assert not stranger.connected
+            await stranger.stop()
+
+    # Both the device and the leaf start while the hub is away.
+    async with system.device_up(engine) as addresses:
+        client = certified_client(addresses, own)
+        await client.start()
+        await asyncio.wait_for(client.send(Message(b"offline")), 15)
+        assert (await client.twin())["desired"]["period"] == 5
+        async with system.hub_up() as (_, service):
+            assert await messages_of(service, "leaf-1", 2) == [b"online", b"offline"]
+            await client.stop()
+
+
+async def _has_error(client: DeviceClient) -> bool:
+    return client.last_error is not None

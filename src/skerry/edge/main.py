@@ -22,6 +22,7 @@ from skerry.edge.agent.metrics import AgentMetrics
 from skerry.edge.agent.registry_map import check as check_registry_map
 from skerry.edge.agent.restart import Rules
 from skerry.edge.daemon.assignment import Reprovisioning, assigned
+from skerry.edge.daemon.hub_time import HubTime
 from skerry.edge.daemon.hub_trust import hub_tls
 from skerry.edge.daemon.identities import Identities, IdentityService, NoIdentityService
 from skerry.edge.daemon.identity_service import HubIdentityService
@@ -123,7 +124,8 @@ async def _start(
     stores = await Stores.open(settings, clock)
     stack.push_async_callback(stores.close)
     authority = Authority.load(settings.ca_directory, clock)
-    service = await _identity_service(settings, connection, clock, stack)
+    hub_time = HubTime(clock)
+    service = await _identity_service(settings, connection, hub_time, clock, stack)
     identities = Identities(connection, Documents(stores.database, "identities"), service)
     await identities.load()
     if engine is None:
@@ -152,6 +154,7 @@ async def _start(
         clock=clock,
         metrics=metrics,
         scope=service if isinstance(service, HubIdentityService) else None,
+        true_time=hub_time.now,
     )
     await hub.load()
     await hub.start(
@@ -237,7 +240,11 @@ def _hosts(settings: EdgeSettings, engine: Engine) -> tuple[str, ...]:
 
 
 async def _identity_service(
-    settings: EdgeSettings, connection: ConnectionString, clock: Clock, stack: AsyncExitStack
+    settings: EdgeSettings,
+    connection: ConnectionString,
+    hub_time: HubTime,
+    clock: Clock,
+    stack: AsyncExitStack,
 ) -> IdentityService:
     if not settings.upstream:
         return NoIdentityService()
@@ -247,6 +254,7 @@ async def _identity_service(
         port=settings.hub_https_port,
         tls=hub_tls(settings, connection),
         clock=clock,
+        time=hub_time,
     )
     stack.push_async_callback(service.close)
     return service

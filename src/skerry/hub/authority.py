@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from skerry.clock import Clock
 from skerry.contract.credentials import SCHEME, SasToken, verify_token
-from skerry.contract.names import DeviceId, Identity, ModuleId
+from skerry.contract.names import HUB_MODULE, DeviceId, Identity, ModuleId
 from skerry.errors import InvalidInput, NotAllowed, NotAuthenticated
 from skerry.hub.device_certificates import DeviceCertificates
 from skerry.hub.identity_rows import Admission
@@ -111,7 +111,10 @@ class Authority:
             )
         token = SasToken.parse(password)
         if token.policy is None:
-            self._verify_identity(identity, token)
+            gateway = self._gateway(identity, token)
+            self._verify_identity(gateway or identity, token)
+            if gateway is not None:
+                _check_enabled(identity, self._known(identity))
             return
         caller = self._service(token, [*self._service_audiences(token), *self._resources(identity)])
         if Right.DEVICE_CONNECT not in caller.rights:
@@ -162,6 +165,19 @@ class Authority:
         known = self._known(identity)
         verify_token(token, known.keys, self._resources(identity), self._clock.now().timestamp())
         _check_enabled(identity, known)
+
+    def _gateway(self, identity: Identity, token: SasToken) -> Identity | None:
+        """The edge hub that speaks for a child of its device: for one that proves itself by certificate.
+
+        The child showed it there, and its gateway holds no key of it.
+        """
+        parts = token.resource.split("/")
+        if identity.module is not None or parts[-2:] != ["modules", HUB_MODULE]:
+            return None
+        gateway, row = _identity_in(token.resource), self._registry.find(identity)
+        if row is None or row.auth_type not in ("selfSigned", "certificateAuthority"):
+            return None
+        return gateway if self._registry.is_child(identity.device, of=gateway.device) else None
 
     def _known(self, identity: Identity) -> Admission:
         known = self._registry.admission(identity)

@@ -11,6 +11,7 @@ import httpx
 from skerry.clock import Clock
 from skerry.contract.credentials import ConnectionString, key_signer, make_token
 from skerry.contract.names import ModuleId
+from skerry.edge.daemon.hub_time import HubTime
 from skerry.edge.daemon.identities import MANAGED_BY, ModuleIdentity
 from skerry.errors import (
     AlreadyExists,
@@ -49,6 +50,7 @@ class HubIdentityService:
         port: int,
         tls: ssl.SSLContext,
         clock: Clock,
+        time: HubTime | None = None,
     ) -> None:
         self._connection = connection
         self._device = connection.identity
@@ -56,6 +58,7 @@ class HubIdentityService:
         key = connection.shared_access_key
         self._signer = key_signer(key) if key is not None else None
         self._clock = clock
+        self._time = time or HubTime(clock)
         host = connection.host_name
         self._client = httpx.AsyncClient(
             base_url=f"https://{address or host}:{port}",
@@ -136,6 +139,7 @@ class HubIdentityService:
                 f"the hub at {self._client.base_url} does not answer: {type(error).__name__}",
                 hint="modules already known keep working; this is retried",
             ) from error
+        self._time.heard(response.headers.get("date"))
         if response.status_code >= 300:
             raise _refusal(response, f"{method} {path}")
         return response.json() if response.content else None

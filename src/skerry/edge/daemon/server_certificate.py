@@ -8,7 +8,9 @@ import ssl
 from collections.abc import Sequence
 
 from skerry.clock import Clock
+from skerry.errors import Unsupported
 from skerry.service.certificates import Authority, Issued
+from skerry.service.client_certificates import ask_for_certificates
 from skerry.service.tls import load_certificate, server_context
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ class ServerCertificate:
         self._ips = [*dict.fromkeys([*(n for n in names if n and _is_address(n)), "127.0.0.1", "::1"])]
         self._issued, self._issued_at = self._issue()
         self.context: ssl.SSLContext = server_context(self._issued.cert_chain_pem, self._issued.key_pem)
+        try:
+            ask_for_certificates(self.context)
+        except Unsupported as error:
+            log.warning("leaf devices with X.509 certificates cannot connect: %s", error)
 
     async def run(self) -> None:
         """Renew at two thirds of the life, or when the clock shows that it was made at a wrong time."""

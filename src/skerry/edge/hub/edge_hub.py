@@ -13,7 +13,7 @@ from skerry.clock import Clock
 from skerry.contract.credentials import Signer, key_signer
 from skerry.contract.message import Message
 from skerry.contract.names import HUB_MODULE, Identity, ModuleId
-from skerry.edge.hub.authority import Authority, KeysOf
+from skerry.edge.hub.authority import Authority, KeysOf, TrueTime
 from skerry.edge.hub.clients_report import ClientsReport
 from skerry.edge.hub.configuration import HubConfiguration
 from skerry.edge.hub.delivery import Delivery
@@ -76,6 +76,7 @@ class EdgeHub:
         clock: Clock,
         metrics: Metrics,
         scope: ScopeService | None = None,
+        true_time: TrueTime = lambda: None,
     ) -> None:
         self.identity = Identity(device.device, ModuleId(HUB_MODULE))
         self.device = device
@@ -92,6 +93,14 @@ class EdgeHub:
             leaf = self.scope.keys(who) if who.device != device.device else ()
             return key_signer(leaf[0]) if leaf else signer(who)
 
+        self._authority = Authority(
+            keys_of,
+            [parent.name, *gateway_names],
+            clock,
+            leaf=self.scope.by_certificate,
+            anchors=lambda: self.scope.anchors,
+            time=true_time,
+        )
         self.sessions = Sessions()
         self.twins = Twins(Documents(database, "twins"))
         self.methods = Methods(self.sessions, clock)
@@ -111,7 +120,8 @@ class EdgeHub:
             invoke=self.methods.answer,
             deliver_c2d=self._deliver_c2d,
             needed=self._needed,
-            known=lambda identity: bool(keys_of(identity)),
+            known=self._authority.knows,
+            vouched=lambda identity: self.scope.by_certificate(identity) is not None,
             clock=clock,
         )
         self.delivery = Delivery(
@@ -120,7 +130,6 @@ class EdgeHub:
         self.configuration = HubConfiguration(
             self.identity, self.twins, Documents(database, "hub-configuration"), self._configured
         )
-        self._authority = Authority(keys_of, [parent.name, *gateway_names], clock)
         self._clients = ClientsReport(self.identity, self.twins, clock)
         self._backend = EdgeBackend(
             authority=self._authority,
@@ -238,7 +247,7 @@ class EdgeHub:
         """It left the scope, or has other keys: it has to prove itself again."""
         if (session := self.sessions.current.get(leaf)) is not None:
             session.close("the device's keys changed, or it left the scope of this gateway")
-        self.identity_changed(leaf, same_generation=bool(self.scope.keys(leaf)))
+        self.identity_changed(leaf, same_generation=self._authority.knows(leaf))
 
     def _dropped(self, endpoint: str, count: int) -> None:
         if endpoint not in self._full:

@@ -45,6 +45,17 @@ class IdentityTokens:
         return make_token(resource, self._signer(self._identity), expiry)
 
 
+class VouchingTokens:
+    """For a leaf device that showed its certificate here: the gateway speaks for it, as itself."""
+
+    def __init__(self, gateway: IdentityTokens, resource: str) -> None:
+        self._gateway = gateway
+        self._resource = resource
+
+    async def token(self, resource: str) -> str:
+        return await self._gateway.token(self._resource)
+
+
 class Line:
     """Runs until cancelled: connected, the cached twin fetched anew after each connect, patches sent."""
 

@@ -59,7 +59,7 @@ class EdgeBackend:
         if not self._authority.knows(name.identity):
             await self._look_for(name.identity)
         try:
-            self._authority.check(name.identity, password)
+            self._authority.check(name.identity, password, certificates)
         except SkerryError as error:
             self._metrics.connect_failed(str(error.fields.get("reason", "refused")))
             raise

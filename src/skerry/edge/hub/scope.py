@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from skerry.clock import Clock
 from skerry.contract.names import DeviceId, Identity
+from skerry.edge.hub.leaf import Leaf, parse_leaf
 from skerry.errors import InvalidInput, SkerryError
+from skerry.service.certificate_chain import Certificate, read_certificate
 from skerry.store.documents import Documents
 
 log = logging.getLogger(__name__)
@@ -19,6 +23,7 @@ REFRESH_EVERY_S = 3600.0
 STRANGER_EVERY_S = 120.0
 RETRY_S = 60.0
 _KEY = "scope"
+_AUTHORITIES = "certificateAuthorities"
 
 
 class ScopeService(Protocol):
@@ -29,7 +34,7 @@ class ScopeService(Protocol):
 
 
 class DeviceScope:
-    """Child devices by their keys, as last heard. ``gone`` is told who left or has new keys."""
+    """Child devices by what proves them, as last heard. ``gone`` is told who left or is proved anew."""
 
     def __init__(
         self, documents: Documents, service: ScopeService, clock: Clock, gone: Callable[[Identity], None]
@@ -38,18 +43,30 @@ class DeviceScope:
         self._service = service
         self._clock = clock
         self._gone = gone
-        self._keys: dict[DeviceId, tuple[str, ...]] = {}
+        self._leaves: dict[DeviceId, Leaf] = {}
+        self.anchors: tuple[Certificate, ...] = ()
         self._asked_at = float("-inf")
         self._refreshing = asyncio.Lock()
 
     def load(self) -> None:
         """Read what earlier runs learned."""
         document = self._documents.get(_KEY) or {}
-        self._keys = {DeviceId(device): tuple(keys) for device, keys in document.items()}
+        self._leaves = {DeviceId(device): Leaf.from_json(leaf) for device, leaf in document.items()}
+        known = self._documents.get(_AUTHORITIES) or []
+        self.anchors = tuple(read_certificate(pem, _AUTHORITIES) for pem in known)
 
     def keys(self, identity: Identity) -> tuple[str, ...]:
         """The keys (base64) a leaf device may sign with; none when it is not in the scope."""
-        return self._keys.get(identity.device, ()) if identity.module is None else ()
+        leaf = self._find(identity)
+        return leaf.keys if leaf is not None else ()
+
+    def by_certificate(self, identity: Identity) -> Leaf | None:
+        """A leaf device in the scope that shows a certificate."""
+        leaf = self._find(identity)
+        return leaf if leaf is not None and leaf.by_certificate else None
+
+    def _find(self, identity: Identity) -> Leaf | None:
+        return self._leaves.get(identity.device) if identity.module is None else None
 
     async def look_for(self, identity: Identity) -> None:
         """A stranger knocks: perhaps it is new in the scope. Returns when that is known, or cannot be."""
@@ -65,13 +82,18 @@ class DeviceScope:
     async def refresh(self) -> None:
         """Take over the hub's list."""
         async with self._refreshing:
-            found = parse_scope(await self._service.scope())
-            before, self._keys = self._keys, found
+            found, anchors = parse_scope(await self._service.scope())
+            before, self._leaves = self._leaves, found
+            if anchors != self.anchors:
+                self.anchors = anchors
+                pems = [one.public_bytes(Encoding.PEM).decode() for one in anchors]
+                await self._documents.put(_AUTHORITIES, pems)
             if found != before:
-                await self._documents.put(_KEY, {str(device): list(keys) for device, keys in found.items()})
+                leaves = {str(device): leaf.to_json() for device, leaf in found.items()}
+                await self._documents.put(_KEY, leaves)
                 log.info("%d leaf devices are in the scope of this device", len(found))
-        for device, keys in before.items():
-            if found.get(device) != keys:
+        for device, leaf in before.items():
+            if found.get(device) != leaf:
                 self._gone(Identity(device))
 
     async def run(self) -> None:
@@ -93,19 +115,16 @@ class NoScope:
         return {"devices": []}
 
 
-def parse_scope(document: Any) -> dict[DeviceId, tuple[str, ...]]:
-    """Enabled leaf devices with symmetric keys; others cannot be vouched for here yet. InvalidInput."""
+def parse_scope(document: Any) -> tuple[dict[DeviceId, Leaf], tuple[Certificate, ...]]:
+    """Enabled leaf devices, and the authorities of those with certificates. InvalidInput."""
     try:
-        devices = document["devices"]
-        return {
-            DeviceId(device["deviceId"]): keys
-            for device in devices
-            if device.get("status", "enabled") == "enabled" and (keys := _keys(device))
+        devices = {
+            DeviceId(device["deviceId"]): leaf
+            for device in document["devices"]
+            if device.get("status", "enabled") == "enabled" and (leaf := parse_leaf(device)) is not None
         }
+        # Ours: Azure's hub does not say.
+        authorities = [read_certificate(pem, _AUTHORITIES) for pem in document.get(_AUTHORITIES, ())]
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput("the hub sent a device scope that is none") from error
-
-
-def _keys(device: Mapping[str, Any]) -> tuple[str, ...]:
-    symmetric = (device.get("authentication") or {}).get("symmetricKey") or {}
-    return tuple(key for key in (symmetric.get("primaryKey"), symmetric.get("secondaryKey")) if key)
+    return devices, tuple(authorities)

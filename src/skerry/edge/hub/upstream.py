@@ -11,10 +11,11 @@ from skerry.contract.credentials import Signer
 from skerry.contract.message import Message
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import AGENT_MODULE, HUB_MODULE, Identity, ModuleId
-from skerry.edge.hub.line import IdentityTokens, Line
+from skerry.edge.hub.line import IdentityTokens, Line, VouchingTokens
 from skerry.edge.hub.twins import Twins
 from skerry.errors import SkerryError
 from skerry.protocol.client import DeviceClient, Endpoint
+from skerry.protocol.tokens import TokenSource
 from skerry.service.lifecycle import Supervisor
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Upstream:
         deliver_c2d: DeliverC2D,
         needed: Callable[[Identity], bool],
         known: Callable[[Identity], bool],
+        vouched: Callable[[Identity], bool] = lambda _: False,
         clock: Clock,
     ) -> None:
         self._device = device
@@ -58,6 +60,8 @@ class Upstream:
         self._deliver_c2d = deliver_c2d
         self._needed = needed
         self._known = known
+        # Who is spoken for with the gateway's own key: the device holds none of theirs.
+        self._vouched = vouched
         self._keys_changed = asyncio.Event()
         self._clock = clock
         self._lines: dict[Identity, Line] = {}
@@ -144,7 +148,7 @@ class Upstream:
             identity,
             self._hub,
             endpoint,
-            IdentityTokens(self._signer, identity, lambda: self._exists(identity), self._clock),
+            self._tokens(identity),
             clock=self._clock,
             user_agent=USER_AGENT,
             in_flight_max=IN_FLIGHT_MAX,
@@ -162,6 +166,13 @@ class Upstream:
 
             client.on_c2d = command
         return Line(client, self._twins, self._clock, self._connection_changed)
+
+    def _tokens(self, identity: Identity) -> TokenSource:
+        if not self._vouched(identity):
+            return IdentityTokens(self._signer, identity, lambda: self._exists(identity), self._clock)
+        gateway = self.system[1]
+        own = IdentityTokens(self._signer, gateway, lambda: self._exists(gateway), self._clock)
+        return VouchingTokens(own, gateway.resource(self._hub))
 
     async def _exists(self, identity: Identity) -> None:
         """Return once the device holds a key of the identity that the hub has not just refused."""

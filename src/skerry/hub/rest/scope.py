@@ -35,4 +35,8 @@ async def devices_in_scope(request: Request) -> Response:
         device_json(child, verbs.connections.get(child.identity) is not None, c2d_count=0)
         for child in children
     ]
-    return Answer({"devices": documents, "modules": [], "continuationLink": ""})
+    answer = {"devices": documents, "modules": [], "continuationLink": ""}
+    if any(child.auth_type == "certificateAuthority" for child in children):
+        # Ours: a gateway needs them to judge its children's certificates without us.
+        answer["certificateAuthorities"] = [one.pem for one in verbs.certificates.listed() if one.verified]
+    return Answer(answer)
