@@ -9,6 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+# Nothing of this release can have run before; a machine without a battery starts in 1970.
+EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
+
 
 class Clock(Protocol):
     """Wall time to talk about, monotonic time to measure with, and a way to wait."""

@@ -53,6 +53,12 @@ hub.add_command(registry)
 @click.option("--amqp-port", type=int, help="AMQP with TLS; 5671 beside the standard MQTT port, -1 for none.")
 @click.option("--amqp-plain-port", type=int, help="AMQP without TLS, for UseDevelopmentEmulator=true (5672).")
 @click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM chain to show instead of the hub's own; taken anew when the file changes.",
+)
+@click.option("--certificate-key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key.")
+@click.option(
     "--profile",
     type=click.Choice([*PROFILES]),
     default="relaxed",

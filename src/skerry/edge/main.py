@@ -142,7 +142,9 @@ async def _start(
         stack.push_async_callback(engine.close)
     metrics = Metrics()
     names = [settings.gateway_name, machine_name(), engine.gateway_address()]
-    certificate = ServerCertificate(authority, names, clock)
+    certificate = ServerCertificate(
+        authority, names, clock, valid_s=settings.certificate_valid_s, time=hub_time.now
+    )
     hub = EdgeHub(
         device,
         _parent(settings, connection),

@@ -23,6 +23,8 @@ ENGINES = ("auto", "docker", "process")
 QUEUE_BYTES_MAX = 1024 * 1024 * 1024
 # Long enough for the crashes of a start to show, short enough that nobody drives out to the device.
 ROLLBACK_AFTER_S = 300.0
+# The edge hub's server certificate lives as long as Azure IoT Edge's quick start's, and is renewed earlier.
+CERTIFICATE_VALID_S = 90 * 86_400.0
 # As Azure IoT Edge: a week.
 KEEP_IMAGES_S = 7 * 86_400.0
 # A Unix socket's path has 108 bytes with its final zero (unix(7)).
@@ -72,6 +74,7 @@ class EdgeSettings:
     insecure_registries: tuple[str, ...] = ()
     registry_map: Mapping[str, str] = field(default_factory=dict)
     upstream: bool = True
+    certificate_valid_s: float = CERTIFICATE_VALID_S
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -83,7 +86,7 @@ class EdgeSettings:
         for name in ("hub_mqtt_port", "hub_https_port", "mqtt_port", "https_port", "metrics_port"):
             if not -1 <= (port := getattr(self, name)) <= 65535:
                 raise InvalidInput(f"{name} is not a port: {port}", field=name, value=port)
-        for name in ("rollback_after_s", "keep_images_s"):
+        for name in ("rollback_after_s", "keep_images_s", "certificate_valid_s"):
             if getattr(self, name) <= 0:
                 raise InvalidInput(f"{name} must be positive", field=name, value=getattr(self, name))
         for name in ("restarts_max", "readiness_s"):

@@ -37,6 +37,7 @@ from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.rest.routes import web_application
 from skerry.hub.schema import HUB_MIGRATIONS, TELEMETRY_MIGRATIONS
+from skerry.hub.server_tls import ServerTls
 from skerry.hub.settings import HubSettings
 from skerry.hub.setup import DATABASE_FILE, TELEMETRY_FILE, UPLOADS_FOLDER, initialise
 from skerry.hub.sinks import Sinks
@@ -113,7 +114,8 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         courier = Courier(verbs.commands, verbs.connections)
         stack.push_async_callback(courier.drain)
 
-        tls = certificates.server_context(settings.data_dir)
+        server_tls = ServerTls(settings, clock)
+        tls = server_tls.context
         listener = await serve(door, settings.bind, settings.mqtt_port, tls, clock=clock)
         stack.push_async_callback(listener.close)
         front = AmqpFront(verbs)
@@ -123,6 +125,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         server = await HttpServer.start(application, host=settings.bind, port=settings.https_port, tls=tls)
         stack.push_async_callback(server.close, CLOSE_GRACE_S)
         supervisor = await stack.enter_async_context(Supervisor(clock))
+        supervisor.start("server certificate", server_tls.run)
         keep = (
             settings.telemetry_keep_days,
             settings.telemetry_keep_messages,

@@ -1,10 +1,9 @@
-"""The hub's own authority and the server certificate it shows."""
+"""The hub's own authority and the server certificate that it issues."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-import ssl
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +12,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from skerry.clock import Clock
-from skerry.errors import NotFound, Unsupported
+from skerry.errors import NotFound
 from skerry.service.certificates import Authority
-from skerry.service.client_certificates import ask_for_certificates
 from skerry.service.files import PRIVATE, write_atomic
 from skerry.service.tls import TlsFiles
 
 log = logging.getLogger(__name__)
 
-# A certificate with less than this left is replaced when the hub starts.
+# A certificate with less than this left is replaced, when the hub starts and while it runs.
 RENEW_BEFORE = timedelta(days=30)
 SERVER_VALID_S = 365 * 86_400
 
@@ -34,16 +32,6 @@ def ca_file(data_dir: Path) -> Path:
 def server_files(data_dir: Path) -> TlsFiles:
     """The server certificate with its key."""
     return TlsFiles(data_dir / "server.pem", data_dir / "server.key.pem")
-
-
-def server_context(data_dir: Path) -> ssl.SSLContext:
-    """For every listener: the server's certificate, and asking clients for theirs where this Python can."""
-    context = server_files(data_dir).context()
-    try:
-        ask_for_certificates(context)
-    except Unsupported as exc:
-        log.warning("devices with X.509 certificates cannot connect: %s", exc)
-    return context
 
 
 def ensure(data_dir: Path, names: Sequence[str], clock: Clock) -> None:

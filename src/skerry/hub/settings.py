@@ -56,6 +56,8 @@ class HubSettings:
     telemetry_keep_bytes: int = 10 * 1024**3
     uploads_keep_bytes: int = 10 * 1024**3
     containers_free_bytes_min: int = CONTAINERS_FREE_BYTES_MIN
+    certificate: Path | None = None
+    certificate_key: Path | None = None
     log_level: str = "info"
     log_json: bool = False
 
@@ -71,6 +73,8 @@ class HubSettings:
                 raise _wrong(field, maybe, "a port from 0 to 65535, or -1 for none")
         if self.profile not in PROFILES:
             raise _wrong("profile", self.profile, f"one of {', '.join(PROFILES)}")
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise _wrong("certificate", self.certificate, "certificate and certificate_key together")
         if self.log_level not in LOG_LEVELS:
             raise _wrong("log_level", self.log_level, f"one of {', '.join(LOG_LEVELS)}")
         if self.containers_free_bytes_min < 0:

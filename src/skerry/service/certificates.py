@@ -223,7 +223,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before or now - BACKDATED)
+        # A clock may stand behind the end of the issuer; what begins then would be no certificate at all.
+        .not_valid_before(not_before or min(now, last) - BACKDATED)
         .not_valid_after(ends)
     )
 

@@ -85,12 +85,15 @@ class RunningHub:
 
 
 @asynccontextmanager
-async def running_hub(data_dir: Path, **changes: Any) -> AsyncIterator[RunningHub]:
+async def running_hub(
+    data_dir: Path, *, root_pem: str | None = None, **changes: Any
+) -> AsyncIterator[RunningHub]:
+    """``root_pem`` is what its clients trust, if that is not the hub's own root."""
     clock = SystemClock()
     settings = HubSettings(data_dir=data_dir, https_port=0, mqtt_port=0, **changes)
     async with hub(settings, clock) as addresses:
         text = connection_string(data_dir, "iothubowner")
-        ca_pem = addresses.ca_file.read_text()
+        ca_pem = root_pem or addresses.ca_file.read_text()
         async with ServiceClient(text, addresses.https_port, ca_pem, clock=clock) as service:
             yield RunningHub(data_dir, addresses, service, clock)
 

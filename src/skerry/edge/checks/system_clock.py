@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from skerry.clock import iso
+from skerry.clock import EARLIEST, iso
 from skerry.edge.checks.check import Check, Device, Result, error, ok
-
-# Nothing of this release can have run before; a machine without a battery starts in 1970.
-EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 async def run(device: Device) -> Result:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from skerry.clock import Clock, SystemClock
+from skerry.clock import EARLIEST, Clock, ManualClock, SystemClock
 from skerry.contract.credentials import ConnectionString
 from skerry.contract.names import Identity
 from skerry.edge.daemon.identity_source import (
@@ -157,7 +157,9 @@ def _taken(data_dir: Path, whose: str) -> AlreadyExists:
 
 def _ensure_authority(settings: EdgeSettings, clock: Clock) -> None:
     if not settings.ca_directory.exists():
-        Authority.create(CA_COMMON_NAME, clock).save(settings.ca_directory)
+        # Made by a clock that stands in 1970 it would have ended before anybody saw it.
+        since = ManualClock(max(clock.now(), EARLIEST))
+        Authority.create(CA_COMMON_NAME, since, not_before=EARLIEST).save(settings.ca_directory)
 
 
 def _read_pem(path: Path) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
-from skerry.clock import ManualClock
+from skerry.clock import ManualClock, SystemClock
 from skerry.edge.daemon.server_certificate import ServerCertificate
 from skerry.service.certificates import Authority
 from skerry.service.tls import client_context
@@ -55,5 +55,34 @@ async def test_it_is_renewed_in_time_and_after_a_step_of_the_clock() -> None:
     await clock.advance(60)
     third = await presented(certificate.context, authority, "gate")
     assert third.serial_number != second.serial_number
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_client_takes_it_whatever_clock_made_it() -> None:
+    """At boot in 1970 and after a step to 2060; the client's clock is right."""
+    authority = Authority.create("edge CA", SystemClock())
+    for wrong in (1970, 2001, 2060):
+        clock = ManualClock(datetime(wrong, 1, 1, tzinfo=UTC))
+        await presented(ServerCertificate(authority, ["gate"], clock).context, authority, "gate")
+        behind = ServerCertificate(authority, ["gate"], clock, valid_s=60, time=lambda: datetime.now(UTC))
+        leaf = await presented(behind.context, authority, "gate")
+        assert leaf.not_valid_after_utc - datetime.now(UTC) < timedelta(seconds=61), "the hub knows the time"
+
+
+async def test_it_heals_when_the_clock_is_set_and_set_again() -> None:
+    right = datetime.now(UTC)
+    authority = Authority.create("edge CA", SystemClock())
+    clock = ManualClock(datetime(1970, 1, 1, tzinfo=UTC))
+    certificate = ServerCertificate(authority, ["gate"], clock, valid_s=3600)
+    task = asyncio.create_task(certificate.run())
+    await asyncio.sleep(0)
+    for at, lasting in ((right, False), (right.replace(year=2060), True), (right, False)):
+        clock.set(at)
+        await clock.advance(60)
+        leaf = await presented(certificate.context, authority, "gate")
+        left = leaf.not_valid_after_utc - right
+        assert (left > timedelta(days=365)) is lasting
+    assert certificate.renewals == 3
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
