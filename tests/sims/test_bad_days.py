@@ -48,11 +48,11 @@ ROUTES = hub_desired(
 class Day:
     """One simulated device with its hub and the path between them."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, speed: float = 50.0) -> None:
         self.folder = folder
         self.roll = random.Random(seed)
-        self.clock = SimClock()
-        self.hub = SmallHub(SimClock(), encrypted=False)
+        self.clock = SimClock(speed)
+        self.hub = SmallHub(SimClock(speed), encrypted=False)
         self.hub.acknowledges = lambda: self.roll.random() > 0.002
         self.proxy = Proxy(lambda: self.hub.port)
         self.edge: EdgeHub | None = None

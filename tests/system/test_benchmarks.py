@@ -19,6 +19,7 @@ ROWS = {
         "durable PUBACK, one serial publisher, its disk alone to compare",
         "durable append, groups of 128 × 256 B",
     ],
+    "backlog": ["opening a backlog, after an orderly end", "opening a backlog, after a crash"],
     "module": [
         "small, 16 connections",
         "small, 1 connection, p50",

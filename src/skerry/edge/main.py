@@ -38,9 +38,10 @@ from skerry.edge.engine.choose import choose_engine
 from skerry.edge.engine.port import Engine
 from skerry.edge.hub.edge_hub import EdgeHub, Listening, Parent
 from skerry.edge.settings import EdgeSettings, machine_name
-from skerry.edge.stores import Stores, locked, make_run_directory
+from skerry.edge.stores import Stores, locked, make_run_directory, noted
 from skerry.edge.view import view
 from skerry.edge.wiring import AgentHost, AgentTwin, identity_changed
+from skerry.errors import Damaged
 from skerry.protocol.client import Endpoint
 from skerry.service.certificates import Authority
 from skerry.service.http import HttpServer
@@ -91,11 +92,18 @@ async def run(
         while (connection := await _unless(stop, assigned(settings, clock))) is not None:
             reprovisioning = Reprovisioning(settings, connection, clock)
             async with AsyncExitStack() as stack:
-                addresses = await _start(settings, connection, reprovisioning, clock, engine, stack)
+                try:
+                    addresses, stores = await _start(
+                        settings, connection, reprovisioning, clock, engine, stack
+                    )
+                except Damaged as error:
+                    if not noted(settings, error):
+                        raise
+                    continue
                 log.info("device %s is up", connection.identity.client_id)
                 if ready is not None:
                     ready(addresses)
-                await _unless(stop, reprovisioning.changed.wait())
+                await _unless(stop, _either(reprovisioning.changed, stores.damaged))
                 log.info("device %s is going down; its modules stay", connection.identity.client_id)
 
 
@@ -111,6 +119,17 @@ async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
         await asyncio.wait([task, stopped])
 
 
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    """Return when one of them is set."""
+    waits = [asyncio.ensure_future(one.wait()), asyncio.ensure_future(other.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+
 async def _start(
     settings: EdgeSettings,
     connection: ConnectionString,
@@ -118,7 +137,7 @@ async def _start(
     clock: Clock,
     engine: Engine | None,
     stack: AsyncExitStack,
-) -> EdgeAddresses:
+) -> tuple[EdgeAddresses, Stores]:
     """Bring everything up in the order of need; ``stack`` takes it down in reverse."""
     device = connection.identity
     stores = await Stores.open(settings, clock)
@@ -219,11 +238,12 @@ async def _start(
     stack.push_async_callback(supervisor.stop)
     supervisor.start("certificate", certificate.run)
     supervisor.start("workload", host.run)
+    supervisor.start("store", lambda: stores.watch(clock))
     if settings.upstream:
         supervisor.start("identities", watch.run)
         supervisor.start("reprovisioning", reprovisioning.run)
     supervisor.start("agent", agent.run)
-    return EdgeAddresses(
+    addresses = EdgeAddresses(
         settings.gateway_name,
         settings.listen or LOOPBACK,
         hub.mqtt_port,
@@ -232,6 +252,7 @@ async def _start(
         settings.ca_directory / "ca.pem",
         engine.name,
     )
+    return addresses, stores
 
 
 def _hosts(settings: EdgeSettings, engine: Engine) -> tuple[str, ...]:

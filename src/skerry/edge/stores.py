@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -20,6 +21,12 @@ from skerry.store.documents import DOCUMENTS, Documents
 from skerry.store.queue import Queue
 
 log = logging.getLogger(__name__)
+
+# A queue up to this size is read wholly before it is used; a larger one afterwards, so that a device with a
+# gigabyte to deliver is up within a second.
+VERIFIED_AT_START_BYTES = 64 * 1024 * 1024
+# Flash loses what it held; what waits long is looked at again.
+VERIFY_EVERY_S = 6 * 3600.0
 
 
 @contextmanager
@@ -48,15 +55,36 @@ def make_run_directory(settings: EdgeSettings) -> None:
 
 
 class Stores:
-    """Both files open; ``quarantined`` names those that were damaged and put aside."""
+    """Both files open; ``quarantined`` names those that were damaged and put aside.
+
+    ``damaged`` is set when the queue in use turns out to be unreadable in part: opened anew, it is salvaged.
+    """
 
     def __init__(
-        self, database: Database, queue: Queue, quarantined: tuple[str, ...], salvaged: Salvaged | None = None
+        self,
+        settings: EdgeSettings,
+        database: Database,
+        queue: Queue,
+        quarantined: tuple[str, ...],
+        salvaged: Salvaged | None = None,
     ) -> None:
         self.database = database
         self.queue = queue
         self.quarantined = quarantined
         self.salvaged = salvaged
+        self.damaged = asyncio.Event()
+        self._settings = settings
+
+    async def watch(self, clock: Clock) -> None:
+        """Look for damage in the queue now and then, until cancelled or there is some."""
+        while True:
+            try:
+                await self.queue.verify()
+            except Damaged as error:
+                noted(self._settings, error)
+                self.damaged.set()
+                return
+            await clock.sleep(VERIFY_EVERY_S)
 
     def status(self) -> dict[str, Any]:
         """For people: ``degraded`` from a start that found damage until one that found none."""
@@ -85,7 +113,7 @@ class Stores:
         except BaseException:
             await database.close()
             raise
-        return cls(database, queue, tuple(quarantined), salvaged)
+        return cls(settings, database, queue, tuple(quarantined), salvaged)
 
     async def close(self) -> None:
         await self.queue.close()
@@ -96,7 +124,7 @@ async def _open_queue(
     settings: EdgeSettings, database: Database, clock: Clock, quarantined: list[str]
 ) -> tuple[Queue, Salvaged | None]:
     try:
-        return await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock), None
+        return await _sound_queue(settings, clock), None
     except Damaged as error:
         quarantined.append(_quarantine(settings.queue_file, error, clock))
         aside = settings.queue_file.with_name(quarantined[-1])
@@ -104,8 +132,36 @@ async def _open_queue(
         known = [document["after"] for _, document in await Documents(database, "ledger").items()]
         salvaged = await try_salvage(aside, settings.queue_file, max(known, default=0))
         log.warning("%d messages were salvaged from %s", salvaged.messages, aside.name)
+        _unsound_mark(settings).unlink(missing_ok=True)
         queue = await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock)
         return queue, salvaged
+
+
+async def _sound_queue(settings: EdgeSettings, clock: Clock) -> Queue:
+    """The queue; Damaged when it, or its last user, found it so."""
+    if _unsound_mark(settings).exists():
+        raise Damaged(f"{settings.queue_file} was found unreadable in part", path=str(settings.queue_file))
+    queue = await Queue.open(settings.queue_file, bytes_max=settings.queue_bytes_max, clock=clock)
+    try:
+        if settings.queue_file.stat().st_size <= VERIFIED_AT_START_BYTES:
+            await queue.verify()
+    except Damaged:
+        await queue.close()
+        raise
+    return queue
+
+
+def noted(settings: EdgeSettings, error: Damaged) -> bool:
+    """Whether damage found in use is the queue's; the next ``Stores.open`` salvages it then."""
+    if error.fields.get("path") != str(settings.queue_file):
+        return False
+    log.error("%s; what is readable goes into a new file", error)
+    _unsound_mark(settings).touch()
+    return True
+
+
+def _unsound_mark(settings: EdgeSettings) -> Path:
+    return settings.queue_file.with_name(settings.queue_file.name + ".unsound")
 
 
 def _quarantine(file: Path, error: Damaged, clock: Clock) -> str:

@@ -43,6 +43,8 @@ BATCH_ROWS_MAX = 4096
 PEEK_BYTES_MAX = 4 * 1024 * 1024
 # Expired entries deleted in one transaction, so that appends are not held up for long.
 EXPIRY_MAX = 2048
+# Read in one snapshot by ``verify``: a long one would keep the write-ahead log from shrinking.
+VERIFY_ROWS = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -51,8 +53,7 @@ class Batch:
 
     rows: list[Stored] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    sizes: Counter[str] = field(default_factory=Counter)
+    lengths: dict[str, Length] = field(default_factory=dict)
     removed: list[int] = field(default_factory=list)
     alone: bool = False
 
@@ -101,7 +102,7 @@ class Queue:
 
         Of what is drained as it comes ``tail_bytes_max`` stay in memory, beside the disk.
         """
-        database = await Database.open(path, [QUEUE])
+        database = await Database.open(path, QUEUE)
         try:
             first = await database.read(entries.first_free)
             lengths = await database.read(entries.totals)
@@ -122,12 +123,8 @@ class Queue:
         """
         if not added:
             return []
-        counts: dict[str, int] = {}
-        sizes: dict[str, int] = {}
-        for endpoint, _, _, body, headers in added:
-            counts[endpoint] = counts.get(endpoint, 0) + 1
-            sizes[endpoint] = sizes.get(endpoint, 0) + len(body) + len(headers)
-        self._reserve_room(len(added), sum(sizes.values()))
+        lengths = entries.lengths_of(added)
+        self._reserve_room(len(added), sum(length.size for length in lengths.values()))
         waiter = asyncio.get_running_loop().create_future()
         sequences = range(self._next, self._next + len(added))
         self._next = sequences.stop
@@ -138,8 +135,9 @@ class Queue:
             if batch is None or fresh:
                 batch = self._batch = Batch()
             batch.rows += rows
-            batch.counts.update(counts)
-            batch.sizes.update(sizes)
+            for endpoint, length in lengths.items():
+                messages, size = batch.lengths.get(endpoint, (0, 0))
+                batch.lengths[endpoint] = Length(messages + length.messages, size + length.size)
             batch.waiters.append(waiter)
         if fresh:
             self._submit(batch)
@@ -262,6 +260,13 @@ class Queue:
         """How many messages of each endpoint expire before a time (Unix seconds)."""
         return await self._database.read(lambda connection: entries.expiring(connection, before))
 
+    async def verify(self) -> None:
+        """Read all that is on disk, a part at a time. Raises Damaged."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._database.read(partial(entries.verify, after=after, limit=VERIFY_ROWS))
+        await self._database.read(entries.verify_order)
+
     async def close(self) -> None:
         """Commit what is pending, then close the file."""
         self._stop_timer()
@@ -326,7 +331,7 @@ class Queue:
             entries.delete(connection, batch.removed)
         if batch.rows:
             entries.reserve(connection, reserved)
-            entries.insert(connection, batch.rows)
+            entries.insert(connection, batch.rows, batch.lengths)
 
     def _finished(self, batch: Batch, done: asyncio.Future[object]) -> None:
         error = done.exception()
@@ -341,12 +346,12 @@ class Queue:
             removed.update(batch.removed)
         if batch.alone:
             self._removals_alone = False
-        for endpoint in batch.counts:
+        for endpoint in batch.lengths:
             if not self._counts[endpoint]:
                 self._tails.begin(endpoint)
         self._tails.add(batch.rows)
-        for endpoint, count in batch.counts.items():
-            self._count(endpoint, count, batch.sizes[endpoint])
+        for endpoint, length in batch.lengths.items():
+            self._count(endpoint, length.messages, length.size)
             if endpoint in self._events:
                 self._events[endpoint].set()
         for waiter in batch.waiters:
@@ -355,7 +360,7 @@ class Queue:
 
     def _failed(self, batch: Batch, error: BaseException) -> None:
         self._messages -= len(batch.rows)
-        self._bytes -= batch.sizes.total()
+        self._bytes -= sum(length.size for length in batch.lengths.values())
         with self._lock:
             if self._batch is batch:
                 self._batch = None

@@ -1,6 +1,8 @@
 """The queue: order, durability of removals, caps, expiry, notification."""
 
 import asyncio
+import contextlib
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from skerry.clock import ManualClock
 from skerry.errors import StorageFull, Unavailable
+from skerry.store.entries import QUEUE
 from skerry.store.queue import Cursor, Entry, Length, Queue, Stored
 from skerry.store.tail import TAIL_BYTES_MAX
 
@@ -246,3 +249,51 @@ async def test_an_endpoint_that_falls_behind_its_memory_goes_on_from_the_disk(
         assert bodies(await queue.peek("up", after, 3)) == ["again"]
     finally:
         await queue.close()
+
+
+async def test_a_queue_of_the_first_format_is_taken_over(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(file)) as old:
+        old.executescript(QUEUE[0])
+        old.execute("PRAGMA user_version = 1")
+        rows = [(n, "up" if n % 3 else "in", n % 2, None, b"h", b"%d" % n) for n in range(1, 10)]
+        old.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        old.execute("UPDATE counter SET next = 100")
+        old.commit()
+    queue = await Queue.open(file, bytes_max=MEGABYTE, clock=clock)
+    try:
+        assert queue.lengths() == {"up": Length(6, 12), "in": Length(3, 6)}
+        assert bodies(await queue.peek("up", None, 10)) == ["2", "4", "8", "1", "5", "7"]
+        assert list(await queue.append([entry("new")])) == [100]
+    finally:
+        await queue.close()
+
+
+async def test_what_the_file_says_it_holds_is_what_it_holds(tmp_path: Path, clock: ManualClock) -> None:
+    roll = random.Random(1)
+    file = tmp_path / "totals.db"
+    queue = await Queue.open(file, bytes_max=MEGABYTE, clock=clock, tail_bytes_max=5_000)
+    now = clock.now().timestamp()
+    for _ in range(60):
+        endpoint = roll.choice("abc")
+        added = [
+            entry("x" * roll.randrange(50), endpoint, roll.randrange(3), now + roll.randrange(-5, 60))
+            for _ in range(roll.randrange(1, 30))
+        ]
+        (first, *_) = await queue.append(added)
+        # What expires, is dropped or is removed may be the same.
+        await asyncio.gather(
+            queue.remove(endpoint, [*range(first - 10, first + 5)]),
+            queue.make_room(roll.choice("abc"), roll.randrange(10), 0),
+            queue.expire(now + roll.randrange(30)),
+        )
+    lengths = {name: length for name, length in queue.lengths().items() if length.messages}
+    await queue.close()
+    with contextlib.closing(sqlite3.connect(file)) as found:
+        held = "SELECT endpoint, count(*), sum(length(headers) + length(body)) FROM entry GROUP BY endpoint"
+        counted = {endpoint: Length(count, size) for endpoint, count, size in found.execute(held)}
+        said = {
+            endpoint: Length(count, size)
+            for endpoint, count, size in found.execute("SELECT * FROM total WHERE messages > 0")
+        }
+    assert lengths == counted == said != {}

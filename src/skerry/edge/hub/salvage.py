@@ -39,7 +39,7 @@ async def salvage(damaged: Path, fresh: Path, above: int) -> Salvaged:
 
     Sequences given out later are above all of these and above ``above``. Raises as ``Database.write``.
     """
-    database = await Database.open(fresh, [QUEUE])
+    database = await Database.open(fresh, QUEUE)
     try:
         reader = _Reader(damaged)
         highest, messages = above, 0
@@ -97,7 +97,7 @@ class _Reader:
 
 
 def _insert(rows: list[Stored], connection: sqlite3.Connection) -> None:
-    entries.insert(connection, rows)
+    entries.insert(connection, rows, entries.lengths_of(rows))
 
 
 def _take(rows: Iterator[Stored]) -> list[Stored]:

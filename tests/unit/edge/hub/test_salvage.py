@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
-from skerry.clock import ManualClock
+import pytest
+
+from skerry.clock import ManualClock, SystemClock
+from skerry.edge import stores as edge_stores
+from skerry.edge.main import EdgeAddresses, run
 from skerry.edge.stores import Stores
 from skerry.store.queue import Entry, Queue
 from tests.support.edge import Device
+from tests.support.engine import MemoryEngine
 
 MESSAGES = 400
 ENDPOINT = "upstream/edge-1/cnn"
 PAGE_BYTES = 4096
 
 
-async def filled(file: Path, clock: ManualClock) -> None:
+async def filled(file: Path, clock: ManualClock, endpoint: str = ENDPOINT) -> None:
     queue = await Queue.open(file, bytes_max=10_000_000, clock=clock)
     await queue.append(
-        [Entry(ENDPOINT, 5, None, b"%d " % n + b"x" * 900, b"edge-1/cnn\n") for n in range(MESSAGES)]
+        [Entry(endpoint, 5, None, b"%d " % n + b"x" * 900, b"edge-1/cnn\n") for n in range(MESSAGES)]
     )
     await queue.close()
 
@@ -61,4 +67,32 @@ async def test_a_file_that_is_no_queue_at_all_does_not_stop_the_device(tmp_path:
     stores = await Stores.open(settings, clock)
     assert stores.status()["state"] == "degraded"
     assert stores.queue.lengths() == {}
+    await stores.close()
+
+
+@pytest.mark.parametrize("endpoint", ["upstream/edge-1/cnn", "input/cnn/image"])
+async def test_damage_found_at_the_start_or_while_running_is_salvaged_without_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setattr(edge_stores, "VERIFIED_AT_START_BYTES", 0)
+    clock = SystemClock()
+    settings = Device.provisioned(tmp_path / "d").settings
+    # Of what goes to the hub the last is looked at as the runtime starts.
+    await filled(settings.queue_file, ManualClock(), endpoint)
+    break_pages(settings.queue_file, 40, 44)
+    stop, up = asyncio.Event(), list[EdgeAddresses]()
+    running = asyncio.create_task(run(settings, stop, up.append, clock, MemoryEngine(clock)))
+    try:
+        async with asyncio.timeout(20):
+            while len(up) < (2 if endpoint.startswith("input") else 1) and not running.done():
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await running
+    aside = settings.data_dir.glob("queue.db.damaged-*")
+    assert len([file for file in aside if not file.name.endswith(("-wal", "-shm"))]) == 1
+    assert not list(settings.data_dir.glob("*.unsound"))
+    stores = await Stores.open(settings, clock)
+    assert MESSAGES // 2 < stores.queue.lengths()[endpoint].messages < MESSAGES
+    await stores.queue.verify()
     await stores.close()
