@@ -43,6 +43,8 @@ async def serve_driver(
         )
         stack.push_async_callback(listener.close, graceful_s)
         log.info("driver: serving %s on %s:%d", settings.driver, settings.http_host, listener.port)
+        if settings.grpc_port is not None or settings.live_port is not None:
+            log.warning("SKERRY_GRPC_PORT and SKERRY_LIVE_PORT are for models; a script has neither")
         if settings.edge:
             # Imported here, as for a model: without an edge device nothing of messaging is needed.
             from skerry.protocol.claims import ClaimStore, read_claim_settings
