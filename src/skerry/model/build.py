@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skerry.errors import InvalidInput
+from skerry.model import keras_runtime
 from skerry.model import witness as witnesses
 from skerry.model.candidates import DEFAULT, LITERT, Row, Subject
 from skerry.model.choose import Gate
@@ -17,6 +18,7 @@ from skerry.model.golden import choose_golden
 from skerry.model.keras_file import F32
 from skerry.model.labels import fitting, read_labels
 from skerry.model.litert_session import LiteRtSession
+from skerry.model.memory import check_memory, needed_bytes
 from skerry.model.offer import Offer, Wish, compared, make_offer, plain_offer
 from skerry.model.onnx_session import OnnxSession
 from skerry.model.origin import Origin
@@ -33,6 +35,7 @@ from skerry.model.verify import Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.postprocess import scores
 from skerry.package.recipe import Label, OutputSpec, Recipe
+from skerry.service.memory import free_bytes
 
 Progress = Callable[[str], None]
 # A batch like the one the server forms; agreement is checked at 1 and at this size.
@@ -135,6 +138,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     settings = _settings(request, progress)
     request = request.with_settings(settings)
     options = request.options.over(settings.options)
+    # Before the first copy: the kernel would end the process, or another one, without a word.
+    check_memory(_needed(request), free_bytes())
     progress(f"reading {request.model.name}")
     network = open_network(request.origin, progress)
     steps.begin("convert")
@@ -160,6 +165,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     steps.begin("prepare")
     samples = read_samples(request.samples, samples_bound(recipe))
     progress(f"preparing {len(samples)} samples")
+    spec = recipe.input
+    check_memory(4 * len(samples) * spec.height * spec.width * spec.channels, free_bytes())
     inputs = prepare_samples(samples, recipe)
     names = [s.name for s in samples]
     steps.begin("ask the original")
@@ -253,6 +260,15 @@ def _check(request: BuildRequest) -> None:
         )
     if request.golden_count < 1:
         raise InvalidInput("a package needs at least one golden sample", value=request.golden_count)
+
+
+def _needed(request: BuildRequest) -> int:
+    paths = [path for path in (request.model, request.weights) if path is not None]
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    ready = request.model.suffix in (".onnx", ".tflite")
+    keras = request.reference != "numpy" and keras_runtime.is_installed() and not ready
+    return needed_bytes(size, keras=keras)
 
 
 def _settings(request: BuildRequest, progress: Progress) -> ModelSettings:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from skerry.errors import StorageFull
 from skerry.serve.update.settings import MB
+from skerry.service.memory import free_bytes
 
 # An engine holds the file's weights once more while it rearranges them; activations and code come on top.
 FACTOR = 2
@@ -13,8 +14,6 @@ FIXED_BYTES = 16 * 1024 * 1024
 
 # What the rest of the machine keeps when no budget is set: half of what is free now.
 SHARE = 0.5
-
-UNLIMITED = 1 << 60
 
 
 def needed_bytes(model: Path) -> int:
@@ -34,30 +33,3 @@ def check_fits(model: Path, budget: int) -> None:
             needed=needed,
             allowed=allowed,
         )
-
-
-def free_bytes(proc: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory that can be had now, of the machine and of the container's limit (cgroups(7)), the smaller."""
-    return min(_machine(proc / "meminfo"), _container(group))
-
-
-def _machine(meminfo: Path) -> int:
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        return UNLIMITED
-    return UNLIMITED
-
-
-def _container(group: Path) -> int:
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return max(0, int((group / limit).read_text()) - int((group / used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return UNLIMITED
