@@ -109,17 +109,19 @@ def _measured(
     if found is None:
         from skerry.serve.choice.trial import try_ways
 
-        if problem := record.writable():
-            log.warning("no probe: %s", problem)
-            return replace(plain, reason=f"no probe: {problem}")
         if before is not None:
             for file in sorted({way.candidate.file for way in ways}):
                 before(package.directory / file)
+        if problem := record.writable():
+            log.warning("no probe: %s", problem)
+            return replace(plain, reason=f"no probe: {problem}")
         try:
             trial = try_ways(package, ways)
             found, source = Found(tuple(trial.timings), trial.refused), MEASURED
             record.write(found)
         except SkerryError as exc:
+            # The module lives: the next start may try again.
+            record.forget()
             log.warning("no probe: %s", exc)
             return replace(plain, reason=f"no probe: {' '.join(str(exc).split())}")
     elif not found.complete:

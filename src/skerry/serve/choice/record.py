@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -55,6 +56,11 @@ class ProbeRecord:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, json.dumps(document).encode())
             _keep_newest(self._folder, KEPT_MAX)
+
+    def forget(self) -> None:
+        """As if no probe had begun; where that cannot be written, the next start makes none."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def writable(self) -> str:
         """Note that a probe begins; why that cannot be written, empty when it can."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.errors import NotFound, Unsupported
+from skerry.errors import NotFound, StorageFull, Unsupported
 from skerry.package.candidate import Candidate
 from skerry.package.manifest import GoldenSample, Package, write_package
 from skerry.serve.choice import trial
@@ -93,6 +93,28 @@ def test_a_probe_that_the_module_died_of_is_not_begun_again(tmp_path: Path, pack
     ProbeRecord(tmp_path, fingerprint(2, engines), package.digest).write(Found(complete=False))
     found = select(package, Wanted(threads=2, state=tmp_path))
     assert (found.source, found.reason) == (BUILD, DIED)
+
+
+def test_a_probe_that_cannot_start_is_tried_again_at_the_next_start(
+    tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted(threads=2, state=tmp_path / "state")
+    with monkeypatch.context() as broken:
+        broken.setattr(trial, "CHILD_MODULE", "skerry.no.such.module")
+        found = select(package, wanted)
+        assert found.source == BUILD
+        assert found.reason.startswith("no probe: the probe failed: ")
+    assert select(package, wanted).source == MEASURED
+
+
+def test_too_little_memory_for_a_probe_is_said_and_leaves_nothing(tmp_path: Path, package: Package) -> None:
+    def full(model: Path) -> None:
+        raise StorageFull(f"no room for {model.name}")
+
+    wanted = Wanted(threads=2, state=tmp_path / "state")
+    with pytest.raises(StorageFull, match="no room for model"):
+        select(package, wanted, before=full)
+    assert select(package, wanted).source == MEASURED
 
 
 def test_a_damaged_record_is_measured_again(tmp_path: Path, package: Package) -> None:
