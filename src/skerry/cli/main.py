@@ -29,6 +29,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "enrollment": ("enrollment", "Enrol devices, so that they find their hub and identity on their own."),
     "events": ("events", "Export events, keep consumer groups, send events on to web addresses."),
     "hub": ("hub", "Run a hub and read its events."),
+    "lint": (
+        "lint",
+        "Say what an IoT Hub of Azure would refuse, and why; exit code 1 when it would refuse something.",
+    ),
     "method": ("method", "Invoke direct methods."),
     "model": ("model", "Build a trained Keras model into a package and an image."),
     "profile": ("profile", "Name the hubs you work with."),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from skerry.contract.method import MethodRequest, MethodResponse
-from tests.unit.hub.running import RunningHub, connected
+from tests.unit.hub.running import RunningHub, connected, manifest
 
 
 async def test_a_view_is_read_and_changed_with_its_etag(hub: RunningHub) -> None:
@@ -68,6 +68,13 @@ async def test_content_is_written_by_its_paths(hub: RunningHub, module: str | No
     assert (await hub.raw("POST", f"{path}/applyConfigurationContent", body=content)).status_code == 204
     desired = (await hub.service.twin("dev", module))["properties"]["desired"]
     assert (desired["cool"], desired["x"]) == ({"t": 5}, {"keep": 1, "y": 2})
+
+
+async def test_an_older_manifest_is_still_one(hub: RunningHub) -> None:
+    await hub.service.create_device("edge", edge=True)
+    older = {"moduleContent": manifest("cnn")["modulesContent"]}
+    assert (await hub.raw("POST", "/devices/edge/applyConfigurationContent", body=older)).status_code == 204
+    assert "cnn" in {module["moduleId"] for module in await hub.service.modules("edge")}
 
 
 async def test_content_of_the_wrong_kind_is_refused(hub: RunningHub) -> None:

@@ -104,8 +104,8 @@ async def apply_configuration(request: Request) -> Response:
     require(request, Right.REGISTRY_WRITE)
     document = await read_object(request)
     identity, deployments = identity_in(request), verbs_of(request).deployments
-    others = any(document.get(kind.value) is not None for kind in (Kind.DEVICE, Kind.MODULE))
-    if identity.module is None and not others:
+    # Older manifests have modulesContent under the name moduleContent.
+    if identity.module is None and document.get(Kind.DEVICE.value) is None:
         await deployments.apply(identity.device, parse_manifest(document))
         return Response(status_code=204)
     kind, content = parse_content(document)
