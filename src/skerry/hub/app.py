@@ -139,6 +139,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         supervisor.start("sweep pushes", verbs.containers.uploads.keep_swept)
         await verbs.fleet.start(supervisor)
         stack.push_async_callback(verbs.sinks.close)
+        stack.push_async_callback(verbs.fleet.transfers.close)
         await verbs.sinks.start()
 
         addresses = replace(

@@ -46,7 +46,7 @@ class Bulk:
     async def _one(self, entry: Member) -> None:
         module = entry["moduleId"]
         identity = Identity(DeviceId(entry["id"].text()), ModuleId(module.text()) if module.given else None)
-        mode = entry["importMode"].one_of(MODES) if entry["importMode"].given else "createOrUpdate"
+        mode = _mode(entry["importMode"]) if entry["importMode"].given else "createOrUpdate"
         if mode in TWINS:
             await self._twins.patch(identity, entry.members(), _etag(entry["twinETag"], mode))
             return
@@ -77,6 +77,12 @@ class Bulk:
         else:
             wanted = parse_module_request(document, str(identity.device), str(identity.module))
             await self._registry.put_module(wanted, if_match)
+
+
+def _mode(member: Member) -> str:
+    """In any case: Node's SDK says ``Delete``."""
+    text = member.value.lower() if isinstance(member.value, str) else ""
+    return next((mode for mode in MODES if mode.lower() == text), "") or member.one_of(MODES)
 
 
 def _etag(member: Member, mode: str) -> str | None:

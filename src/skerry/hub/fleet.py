@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry.clock import Clock
+from skerry.hub.audit import Audit
 from skerry.hub.bulk import Bulk
 from skerry.hub.changes import Changes
 from skerry.hub.configurations import Configurations
@@ -16,6 +17,7 @@ from skerry.hub.methods import Methods
 from skerry.hub.queries import Queries
 from skerry.hub.registry import Registry
 from skerry.hub.rollout import Rollout
+from skerry.hub.transfers import Transfers
 from skerry.hub.twins import Twins
 from skerry.service.lifecycle import Supervisor
 from skerry.store.database import Database
@@ -30,6 +32,7 @@ class Fleet:
     rollout: Rollout
     configurations: Configurations
     jobs: Jobs
+    transfers: Transfers
 
     async def start(self, supervisor: Supervisor) -> None:
         """Begin what runs by itself."""
@@ -51,11 +54,13 @@ def fleet(
 ) -> Fleet:
     """The fleet verbs over these."""
     queries = Queries(database, connections)
+    bulk = Bulk(registry, twins)
     rollout = Rollout(database, connections, deployments, twins, changes, journal, clock)
     return Fleet(
         queries=queries,
-        bulk=Bulk(registry, twins),
+        bulk=bulk,
         rollout=rollout,
         configurations=Configurations(database, queries, rollout, journal, clock),
         jobs=Jobs(database, queries, twins, methods, journal, clock),
+        transfers=Transfers(database, bulk, Audit(database, journal), clock),
     )

@@ -83,6 +83,11 @@ class IdentityRow:
         )
 
 
+def identity_of(device: str, module: str) -> Identity:
+    """Who a row is of: the two columns every table of the hub is keyed by."""
+    return Identity(DeviceId(device), ModuleId(module) if module else None)
+
+
 def new_module(identity: Identity, managed_by: str, now: str) -> IdentityRow:
     """A module with generated keys."""
     return IdentityRow(identity, managed_by=managed_by, status_updated=now)

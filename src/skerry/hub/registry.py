@@ -98,8 +98,10 @@ class Registry:
         def update(old: IdentityRow) -> IdentityRow:
             return _updated_device(old, request, now)
 
-        fresh = _updated_device(IdentityRow(identity), request, now)
-        await self._put(identity, fresh, update, if_match, now)
+        def create() -> IdentityRow:
+            return _updated_device(IdentityRow(identity), request, now)
+
+        await self._put(identity, create, update, if_match, now)
         if request.status != "enabled":
             self._close_all(request.device_id, "device disabled")
         return self.device(request.device_id)
@@ -111,8 +113,10 @@ class Registry:
         def update(old: IdentityRow) -> IdentityRow:
             return _updated_module(old, request)
 
-        fresh = _updated_module(IdentityRow(identity, status_updated=now), request)
-        await self._put(identity, fresh, update, if_match, now)
+        def create() -> IdentityRow:
+            return _updated_module(IdentityRow(identity, status_updated=now), request)
+
+        await self._put(identity, create, update, if_match, now)
         return self.module(identity)
 
     async def delete(self, identity: Identity, if_match: str | None) -> None:
@@ -201,7 +205,7 @@ class Registry:
     async def _put(
         self,
         identity: Identity,
-        fresh: IdentityRow,
+        create: Callable[[], IdentityRow],
         update: Callable[[IdentityRow], IdentityRow],
         if_match: str | None,
         now: str,
@@ -222,6 +226,7 @@ class Registry:
                     id=identity.client_id,
                 )
             _check_room(connection, identity, self._modules_max)
+            fresh = create()
             identity_rows.create(connection, fresh, now)
             self._journal.created(connection, fresh)
             self._ensure_system_modules(connection, fresh, now)

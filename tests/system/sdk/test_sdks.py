@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 # A client that hangs is one failed check with a report, not a run cut short.
 CHECK_TIMEOUT_S = 40
 # These also run Microsoft's Node SDKs.
-NODE_CHECKS = ("check_files.py", "check_node.py")
+NODE_CHECKS = ("check_files.py", "check_node.py", "check_node_service.py")
 TIMEOUT_S = 110.0
 
 

@@ -22,7 +22,7 @@ async def test_devices_and_modules_are_created_with_their_twins(hub: RunningHub)
         hub,
         {"id": "a", "importMode": "create", "tags": {"t": 1}, "properties": {"desired": {"d": 2}}},
         {"id": "b", "importMode": "createOrUpdate", "status": "disabled", "capabilities": {"iotEdge": True}},
-        {"id": "a", "moduleId": "m", "importMode": "create"},
+        {"id": "a", "moduleId": "m", "importMode": "Create"},
     )
     assert result == {"isSuccessful": True, "errors": [], "warnings": []}
     twin = await hub.service.twin("a")

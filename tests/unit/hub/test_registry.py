@@ -139,3 +139,10 @@ async def test_disabling_or_deleting_a_device_ends_its_connection(hub: RunningHu
             while device.connected:
                 await asyncio.sleep(0.01)
         assert (await hub.service.device("dev"))["connectionState"] == "Disconnected"
+
+
+async def test_an_edge_device_is_written_back_as_it_was_read(hub: RunningHub) -> None:
+    made = await hub.service.create_device("edge", edge=True)
+    assert made["deviceScope"].startswith("ms-azure-iot-edge://edge-")
+    changed = await hub.service.update_device({**made, "status": "disabled"})
+    assert (changed["status"], changed["deviceScope"]) == ("disabled", made["deviceScope"])

@@ -32,6 +32,10 @@ def routes() -> list[BaseRoute]:
         Route("/jobs/v2/{job}", get_job, methods=["GET"]),
         Route("/jobs/v2/{job}", create_job, methods=["PUT"]),
         Route("/jobs/v2/{job}/cancel", cancel_job, methods=["POST"]),
+        Route("/jobs/create", create_transfer, methods=["POST"]),
+        Route("/jobs", list_transfers, methods=["GET"]),
+        Route("/jobs/{job}", get_transfer, methods=["GET"]),
+        Route("/jobs/{job}", cancel_transfer, methods=["DELETE"]),
     ]
 
 
@@ -79,6 +83,29 @@ async def query_jobs(request: Request) -> Response:
     if PYTHON_SDK in request.headers.get("user-agent", ""):
         return Answer({"type": "jobResponse", "items": items, "continuationToken": more})
     return _page(items, "jobResponse", more)
+
+
+async def create_transfer(request: Request) -> Response:
+    """It reads and writes every key of the registry, at an address the caller names."""
+    for right in (Right.REGISTRY_WRITE, Right.SERVICE_CONNECT):
+        require(request, right)
+    return Answer(await verbs_of(request).fleet.transfers.create(await read_object(request)))
+
+
+async def list_transfers(request: Request) -> Response:
+    require(request, Right.REGISTRY_READ)
+    return Answer(verbs_of(request).fleet.transfers.listed())
+
+
+async def get_transfer(request: Request) -> Response:
+    require(request, Right.REGISTRY_READ)
+    return Answer(verbs_of(request).fleet.transfers.get(request.path_params["job"]))
+
+
+async def cancel_transfer(request: Request) -> Response:
+    require(request, Right.REGISTRY_WRITE)
+    await verbs_of(request).fleet.transfers.cancel(request.path_params["job"])
+    return Response(status_code=204)
 
 
 def _page(items: list[dict[str, Any]], item_type: str, continuation: str | None) -> Response:

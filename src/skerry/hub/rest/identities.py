@@ -31,6 +31,8 @@ def routes() -> list[BaseRoute]:
     device, module = "/devices/{device}", "/devices/{device}/modules/{module}"
     return [
         Route("/devices", list_devices, methods=["GET"]),
+        # As Node's SDK writes it.
+        Route("/devices/", list_devices, methods=["GET"]),
         Route(device, get_device, methods=["GET"]),
         Route(device, put_device, methods=["PUT"]),
         Route(device, delete_identity, methods=["DELETE"]),
