@@ -30,6 +30,9 @@ from skerry.mqtt.codec import Decoder
 from skerry.mqtt.codec import encode as encode_packet
 from skerry.mqtt.packets import ConnAck
 from skerry.mqtt.session import ServerSession
+from skerry.oci.parts import parts_of
+from skerry.oci.reference import parse_reference
+from skerry.oci.registry.challenge import parse_challenge
 from skerry.package.recipe import Recipe
 from skerry.serve.http.limits import Limits
 from skerry.serve.http.parser import RequestParser
@@ -170,6 +173,18 @@ def recipe(data: bytes) -> None:
     assert Recipe.from_json(found.to_json()) == found
 
 
+def registry(data: bytes) -> None:
+    """What a registry's clients send and what its servers answer."""
+    text = _text(data)
+    parse_challenge(text)
+    if data[:1] == b"{":
+        parts = parts_of(data)
+        assert all(blob.size >= 0 for blob in parts.blobs)
+        assert (parts.media_type + parts.artifact_type).isascii()
+    else:
+        assert str(parse_reference(text)) == text
+
+
 TARGETS: Mapping[str, Target] = {
     one.__name__: one
     for one in (
@@ -188,6 +203,7 @@ TARGETS: Mapping[str, Target] = {
         json_documents,
         twin_patch,
         recipe,
+        registry,
     )
 }
 # Where a fuzzer begins: a few legal inputs of each kind.
@@ -233,6 +249,12 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         b'{"registrationId": "e", "attestation": {"type": "symmetricKey"}}',
     ),
     "twin_patch": (b'{"a": {"b": null, "c": [1, "x"]}}',),
+    "registry": (
+        b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/b",'
+        b'"size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[]}',
+        b"hub.plant:8443/solar/cnn:1@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        b'Bearer realm="https://a/token",service="a",scope="repository:a:pull"',
+    ),
     "recipe": (
         b'{"input":{"name":"i","height":8,"width":8,"channels":3,"layout":"NHWC","dtype":"float32"},'
         b'"decode":{"colour":"RGB","exifOrientation":false},"crop":null,"resize":{"method":"bilinear",'

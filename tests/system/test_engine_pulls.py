@@ -14,9 +14,10 @@ import pytest
 from skerry.clock import SystemClock
 from skerry.contract.manifest import RegistryCredentials
 from skerry.edge.engine.choose import choose_engine
+from skerry.edge.engine.docker import DockerEngine
 from skerry.edge.engine.process import ProcessEngine
 from skerry.edge.engine.registries import OwnRegistry, Registries
-from skerry.errors import NotAuthenticated, NotFound
+from skerry.errors import NotAuthenticated, NotFound, Unavailable
 from skerry.oci.layout import read_layout
 from skerry.oci.registry.credentials import Login
 from skerry.oci.registry.push import push
@@ -62,11 +63,13 @@ def registries(hub: RunningHub, device: RegistryCredentials) -> Registries:
     return Registries(clock=SystemClock(), jitter=lambda: 0.0, own=own)
 
 
-async def pushed(hub: RunningHub, place: Path, tag: str, script: str, filler: bytes = FILLER) -> str:
+async def pushed(
+    hub: RunningHub, place: Path, tag: str, script: str, filler: bytes = FILLER, host: str = ""
+) -> str:
     """An image of the shell that runs ``script``, in the hub's registry; its digest."""
     layout = write_shell_image(place, f"pushed:{tag}", script=script, filler=filler)
     async with Registry(
-        f"localhost:{hub.addresses.https_port}",
+        host or f"localhost:{hub.addresses.https_port}",
         clock=SystemClock(),
         jitter=lambda: 0.0,
         login=Login(*policy_login(hub, "iothubowner")),
@@ -202,3 +205,32 @@ async def test_a_device_without_a_key_pulls_with_its_certificate(
     finally:
         await engine.remove_image(image)
         await engine.close()
+
+
+async def test_docker_gets_an_image_of_a_registry_it_does_not_believe(tmp_path: Path) -> None:
+    """Beyond loopback Docker wants a certificate of an authority it knows; the device knows its hub's."""
+    engine = await DockerEngine.connect(device="x", images_dir=tmp_path / "images")
+    address = engine.gateway_address()  # this machine, but not by loopback
+    await engine.close()
+    async with running_hub(
+        tmp_path / "hub", containers_free_bytes_min=0, bind=address, host_name=address
+    ) as hub:
+        document = await hub.service.create_device("pi", edge=True)
+        host = f"{address}:{hub.addresses.https_port}"
+        image = f"{host}/solar/shell@{await pushed(hub, tmp_path / 'pushed', '1', SCRIPT, host=host)}"
+        login = RegistryCredentials(host, "pi", key_of(document))
+        mine = OwnRegistry(host, "", lambda: client_context(hub.ca_pem), lambda: login)
+        for trusting in (None, Registries(clock=SystemClock(), jitter=lambda: 0.0, own=mine)):
+            engine = await DockerEngine.connect(
+                device="x", images_dir=tmp_path / "images", registries=trusting, pulled=tmp_path / "pulled"
+            )
+            try:
+                if trusting is None:
+                    with pytest.raises(Unavailable, match="x509"):
+                        await engine.pull(image, login)
+                else:
+                    await engine.pull(image)
+                    assert await engine.has_image(image)
+            finally:
+                await engine.remove_image(image)
+                await engine.close()

@@ -17,7 +17,7 @@ from skerry.contract.hub_event import Source
 from skerry.contract.hub_limits import PROFILES
 from skerry.hub.app import HubAddresses
 from skerry.hub.main import main as serve
-from skerry.hub.settings import HubSettings
+from skerry.hub.settings import CONTAINERS_FREE_BYTES_MIN, HubSettings
 from skerry.hub.setup import connection_string
 
 SOURCES = {"twin": Source.TWIN, "lifecycle": Source.LIFECYCLE, "connection": Source.CONNECTION}
@@ -71,6 +71,14 @@ hub.add_command(registry)
     multiple=True,
     type=click.Choice([*SOURCES, "all"]),
     help="Put the hub's own events of this kind into the event log, too.",
+)
+@click.option(
+    "--registry-keep-free",
+    "containers_free_bytes_min",
+    type=click.IntRange(min=0),
+    default=CONTAINERS_FREE_BYTES_MIN,
+    show_default=True,
+    help="Bytes of the disk that pushed images leave free.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-json", is_flag=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ INDEXES = (OCI_INDEX, DOCKER_INDEX)
 DOCUMENTS = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
 # More layers than any engine unpacks (Docker's bound is 127), more platforms than there are.
 PARTS_MAX = 1000
+# RFC 6838 §4.2, and what people write in its place.
+MEDIA_TYPE = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ def parts_of(data: bytes, media_type: str | None = None) -> Parts:
         raise Damaged("the manifest has no schemaVersion 2")
     subject = _pointer(found["subject"], "subject").digest if found.get("subject") is not None else None
     annotations = _annotations(found)
-    artifact_type = str(found.get("artifactType") or "")
+    artifact_type = found.get("artifactType") or ""
+    if not isinstance(artifact_type, str) or (artifact_type and not MEDIA_TYPE.fullmatch(artifact_type)):
+        raise Damaged("the artifactType is no media type")
     if kind in INDEXES:
         children = tuple(_child(item) for item in _list(found, "manifests"))
         return Parts(kind, (), children, subject, artifact_type, annotations)
@@ -90,7 +95,7 @@ def _pointer(value: Any, what: str) -> Descriptor:
     if not isinstance(value, dict):
         raise Damaged(f"the {what} is not a descriptor")
     media_type, size = value.get("mediaType"), value.get("size")
-    if not isinstance(media_type, str) or not media_type:
+    if not isinstance(media_type, str) or not MEDIA_TYPE.fullmatch(media_type):
         raise Damaged(f"the {what} has no media type")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise Damaged(f"the {what} has no size")

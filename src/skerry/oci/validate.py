@@ -37,8 +37,8 @@ def document(data: bytes, what: str) -> Mapping[str, Any]:
         raise Damaged(f"the {what} is over {DOCUMENT_BYTES_MAX} bytes", size=len(data))
     try:
         parsed = json.loads(data)
-    except ValueError as exc:
-        raise Damaged(f"the {what} is not JSON") from exc
+    except (ValueError, RecursionError) as exc:
+        raise Damaged(f"the {what} is not JSON, or is nested too deeply") from exc
     if not isinstance(parsed, dict):
         raise Damaged(f"the {what} is not a JSON object")
     return parsed

@@ -52,6 +52,11 @@ def test_an_artifact_says_its_type_and_what_it_is_attached_to() -> None:
     )
 
 
+def test_a_document_nested_without_end_is_damaged() -> None:
+    with pytest.raises(Damaged, match="nested"):
+        parts_of(b'{"a":' + b"[" * 1_000_000)
+
+
 @pytest.mark.parametrize("kind", [OCI_INDEX, DOCKER_INDEX])
 def test_an_index_points_at_manifests_of_platforms(kind: str) -> None:
     pointed = Descriptor(OCI_MANIFEST, digest_of(b"one"), 3)
@@ -78,6 +83,9 @@ def test_layers_that_nobody_may_distribute_are_left_out() -> None:
         {"layers": [{**LAYER.to_json(), "digest": "sha512:1"}]},
         {"layers": [{**LAYER.to_json(), "mediaType": ""}]},
         {"layers": [LAYER.to_json()] * 1001},
+        {"layers": [{**LAYER.to_json(), "mediaType": "\ud800"}]},
+        {"artifactType": 7},
+        {"artifactType": "\ud800"},
         {"subject": "x"},
     ],
 )

@@ -20,11 +20,13 @@ from skerry.oci.image import Image, Layer
 from skerry.oci.layout import DEFAULT_TAG, blob_path, read_layout
 from skerry.oci.reference import parse_reference
 from skerry.oci.registry.place import place_of
-from skerry.oci.registry.pull import Found, fetch, find, write_pulled
+from skerry.oci.registry.pull import PART, Found, fetch, find, write_pulled
 from skerry.oci.registry.session import Registry
 
 log = logging.getLogger(__name__)
 
+# A deployment whose pull did not get on for so long is not coming back.
+PART_LIFE_S = 7 * 86_400.0
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # Which layers of an image are to be fetched: those that are not here in the form that runs.
 Lacking = Callable[[Image], Iterable[Layer]]
@@ -78,15 +80,20 @@ class PulledImages:
             for layer in read_layout(layout).layers:
                 blob_path(layout, layer.descriptor.digest).unlink(missing_ok=True)
         if self._under_way == 0:
-            # What belongs to a pull that is to go on ends in .part and stays.
-            for blob in self._blobs.glob("*[0-9a-f]"):
-                blob.unlink(missing_ok=True)
+            for blob in self._blobs.iterdir() if self._blobs.is_dir() else ():
+                if not self._goes_on(blob):
+                    blob.unlink(missing_ok=True)
 
     def forget(self, image: str) -> None:
         """Remove the layout, and what is left of pulls that never ended."""
         shutil.rmtree(self._path(image), ignore_errors=True)
         if self._under_way == 0:
             shutil.rmtree(self._blobs, ignore_errors=True)
+
+    def _goes_on(self, blob: Path) -> bool:
+        """Whether it is the beginning of a layer that a pull may still want."""
+        age_s = self._registries.clock.now().timestamp() - blob.stat().st_mtime
+        return blob.name.endswith(PART) and age_s < PART_LIFE_S
 
     async def _fetch(
         self, registry: Registry, repository: str, found: Found, image: str, lacking: Lacking

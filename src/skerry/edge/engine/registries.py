@@ -43,7 +43,7 @@ class Registries:
         own: OwnRegistry | None = None,
         insecure: Collection[str] = (),
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._jitter = jitter
         self._own = own
         self._insecure = frozenset(insecure)
@@ -60,7 +60,7 @@ class Registries:
         own = self._own if self._own is not None and self._is_own(host) else None
         return Registry(
             host,
-            clock=self._clock,
+            clock=self.clock,
             jitter=self._jitter,
             login=login,
             tls=None if own is None else own.tls(),
