@@ -17,7 +17,8 @@ from benchmarks.report import Report, table, write
 from benchmarks.rounds import Options
 
 NAMES = (
-    *("edge_hub", "backlog", "module", "serving", "decode", "message_path", "endurance"),
+    *("edge_hub", "backlog", "module", "serving", "decode"),
+    *("message_path", "model_update", "endurance"),
     *("deploy", "power_cycle", "memory", "hub_connections"),
 )
 # Half an hour: only when asked for by name.

@@ -31,6 +31,7 @@ ROWS = {
         f"{size}, at least {least} ×" for size in ("640 × 480", "12 megapixels") for least in (1, 2, 4)
     ],
     "message_path": ["input → prediction → output, 16 in flight", "exec → first message answered"],
+    "model_update": ["3 updates, longest time without an answer", "p99 while updating"],
     "endurance": ["RSS after 200 requests", "RSS after 200 requests, against its start"],
     "deploy": ["deploy → all modules running, seen at the hub", "deploy → first prediction at the hub"],
     "power_cycle": ["power cycle without a network → all modules predicting"],
