@@ -146,6 +146,7 @@ class Edge(Service):
         options = {"hostname": GATEWAY_NAME, "listen": GATEWAY_ADDRESS}
         settings = provision(data_dir, device_string, hub_ca=hub_ca, options=options).settings
         clock = SystemClock()
+        self.ca_file = settings.ca_directory / "ca.pem"
         self.world = World(registry={IMAGE})
         super().__init__(
             loop,

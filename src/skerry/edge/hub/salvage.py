@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,17 @@ SEQUENCES_SKIPPED = 1_000_000
 _SELECT = "SELECT sequence, endpoint, priority, expires_at, body, headers FROM entry"
 
 
+# Left free for what comes, and for the write-ahead log.
+RESERVE_BYTES = 64 * 1024 * 1024
+# A row takes this much beside its bytes, its places in the indexes and the write-ahead log included.
+ROW_BYTES = 256
+
+
+def free_bytes_of(folder: Path) -> int:
+    """What an ordinary user may still write there."""
+    return shutil.disk_usage(folder).free
+
+
 @dataclass(frozen=True, slots=True)
 class Salvaged:
     """How many messages were brought over, and whether the end of the damaged file was reached."""
@@ -34,17 +46,27 @@ class Salvaged:
     complete: bool
 
 
-async def salvage(damaged: Path, fresh: Path, above: int) -> Salvaged:
+async def salvage(
+    damaged: Path, fresh: Path, above: int, free_bytes: Callable[[Path], int] = free_bytes_of
+) -> Salvaged:
     """Fill the new file ``fresh`` with the readable entries of ``damaged``, which stays as it is.
 
-    Sequences given out later are above all of these and above ``above``. Raises as ``Database.write``.
+    Of what there is no room for the newest are left out; RESERVE_BYTES stay free, or new messages could not
+    be stored. Sequences given out later are above all of these and above ``above``. Raises as
+    ``Database.write``.
     """
+    room = free_bytes(fresh.parent) - RESERVE_BYTES
     database = await Database.open(fresh, QUEUE)
     try:
         reader = _Reader(damaged)
         highest, messages = above, 0
         rows = reader.rows()
         while batch := await asyncio.to_thread(_take, rows):
+            room -= sum(_disk_bytes(row) for row in batch)
+            if room < 0:
+                log.error("%s: the disk is too full for more than %d messages", damaged.name, messages)
+                reader.complete = False
+                break
             await database.write(partial(_insert, batch))
             messages += len(batch)
             highest = max(highest, batch[-1][0])
@@ -98,6 +120,10 @@ class _Reader:
 
 def _insert(rows: list[Stored], connection: sqlite3.Connection) -> None:
     entries.insert(connection, rows, entries.lengths_of(rows))
+
+
+def _disk_bytes(row: Stored) -> int:
+    return row.size + ROW_BYTES
 
 
 def _take(rows: Iterator[Stored]) -> list[Stored]:

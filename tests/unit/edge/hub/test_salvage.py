@@ -9,6 +9,7 @@ import pytest
 
 from skerry.clock import ManualClock, SystemClock
 from skerry.edge import stores as edge_stores
+from skerry.edge.hub.salvage import RESERVE_BYTES, salvage
 from skerry.edge.main import EdgeAddresses, run
 from skerry.edge.stores import Stores
 from skerry.store.queue import Entry, Queue
@@ -96,3 +97,15 @@ async def test_damage_found_at_the_start_or_while_running_is_salvaged_without_an
     assert MESSAGES // 2 < stores.queue.lengths()[endpoint].messages < MESSAGES
     await stores.queue.verify()
     await stores.close()
+
+
+async def test_a_disk_too_full_for_the_copy_keeps_room_for_what_comes(tmp_path: Path) -> None:
+    damaged, fresh = tmp_path / "damaged.db", tmp_path / "fresh.db"
+    await filled(damaged, ManualClock())
+    found = await salvage(damaged, fresh, 0, lambda _: RESERVE_BYTES + 300 * 1300)
+    assert (0 < found.messages < MESSAGES, found.complete) == (True, False)
+    queue = await Queue.open(fresh, bytes_max=10_000_000, clock=ManualClock())
+    kept = await queue.peek(ENDPOINT, None, MESSAGES)
+    # The oldest; the rest waits in the file that was put aside.
+    assert [int(stored.body.split()[0]) for stored in kept] == [*range(found.messages)]
+    await queue.close()
