@@ -123,6 +123,8 @@ class Uploads:
                 raise PreconditionFailed(f"the upload goes on at {found.size}, not {at}", size=found.size)
             self._room.check(announced)
             async for chunk in chunks:
+                # Docker does not announce how much it sends.
+                self._check_room(upload, len(chunk))
                 if found.size + len(chunk) > BLOB_BYTES_MAX:
                     raise TooLarge(f"the blob is over {BLOB_BYTES_MAX} bytes", bytes_max=BLOB_BYTES_MAX)
                 await asyncio.to_thread(found.append, chunk)
@@ -140,6 +142,14 @@ class Uploads:
             await self._blobs.adopt(found.path, digest)
             del self._open[upload]
             return found.size
+
+    def _check_room(self, upload: str, coming: int) -> None:
+        try:
+            self._room.check(coming)
+        except StorageFull:
+            # What came would keep the disk full for whoever else needs it.
+            self._drop(upload)
+            raise
 
     def cancel(self, upload: str) -> None:
         """Forget it with what was received. NotFound."""
