@@ -90,7 +90,7 @@ async def running_hub(
 ) -> AsyncIterator[RunningHub]:
     """``root_pem`` is what its clients trust, if that is not the hub's own root."""
     clock = SystemClock()
-    settings = HubSettings(data_dir=data_dir, https_port=0, mqtt_port=0, **changes)
+    settings = HubSettings(**{"data_dir": data_dir, "https_port": 0, "mqtt_port": 0, **changes})
     async with hub(settings, clock) as addresses:
         text = connection_string(data_dir, "iothubowner")
         ca_pem = root_pem or addresses.ca_file.read_text()
