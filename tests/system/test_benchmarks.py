@@ -42,6 +42,11 @@ ROWS = {
         "a QoS 1 message from each at once, ours durable",
         "CPU per message, ours durable",
     ],
+    "hub_verbs": [
+        "durable twin patches, 256 callers",
+        "query for one device",
+        "query over all: a reported property",
+    ],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
 }
 
