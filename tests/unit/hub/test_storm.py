@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId, Identity
@@ -21,7 +22,7 @@ PATIENCE_S = 60.0
 
 async def test_a_storm_after_a_restart_ends_with_everybody_connected(tmp_path: Path) -> None:
     https_port, mqtt_port = free_ports(2)
-    ports: dict[str, int] = {"https_port": https_port, "mqtt_port": mqtt_port}
+    ports: dict[str, Any] = {"https_port": https_port, "mqtt_port": mqtt_port}
     clients: list[DeviceClient] = []
     refusals: list[str] = []
     try:
