@@ -17,6 +17,7 @@ from skerry.store.faults import translate_os
 # Name → module below skerry.cli, what it does. A command is imported when it is run: a device that has the
 # packages of skerry[edge] only can be run, and none of them waits for the packages of another.
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "camera": ("camera", "Make the module that takes pictures of a folder, a video, a camera, a stream."),
     "certificate": (
         "certificate",
         "Upload and prove the authorities that devices' certificates come from.",
