@@ -39,6 +39,11 @@ async def run(options: Options) -> Report:
         made = _family(name, side, options)
         rows.append(made[0])
         notes += made[1]
+        # All of them take a while: what is known is said at once.
+        row = made[0]
+        times = f"{row.ours.value:.3g} ms in {row.ours.name}, model.predict {row.other.value:.3g} ms"
+        sys.stderr.write("\n".join([f"{name}: {times}", *made[1]]) + "\n")
+        sys.stderr.flush()
     return Report("families", rows, notes)
 
 

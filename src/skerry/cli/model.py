@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skerry.cli import output
+from skerry.cli.manual import Manual
 from skerry.cli.model_base import base_option
 from skerry.cli.model_delta import diff_command, patch
 from skerry.cli.model_image import (
@@ -43,7 +44,41 @@ for command in (image, inspect, verify, bench, run, diff_command, patch, keygen,
     model.add_command(command)
 
 
-@model.command(name="build")
+HEADINGS = {
+    "The model": ("--weights", "--model-from", "--custom", "--trust", "--head"),
+    "Samples and labels": ("--samples", "--labels", "--golden"),
+    "As in training": ("--settings", "--crop", "--resize", "--scaling", "--colour", "--top-k"),
+    "What may differ from the original": ("--reference", "--max-abs", "--agreement", "--accuracy-drop"),
+    "Engines": ("--candidates", "--budget", "--engine", "--ship", "--certify-timings"),
+    "The package": ("--package", "--sign"),
+    "The image": ("--image", "--platform", "--base", "--trusted-key", "--images"),
+}
+NOTES = {
+    "Files": [
+        ("model.toml", "beside the model: preprocessing, outputs, labels, thresholds (docs/package.md)"),
+        (
+            "package/",
+            "model, recipe, labels, golden set, certificate, manifest (docs/package.md)",
+        ),
+    ],
+    "Exit codes": [
+        ("0", "built and proven"),
+        ("3", "an input breaks a rule: the file, labels, samples, a setting"),
+        ("4", "a file is not there"),
+        ("8", "no room on the disk, or too little memory for this model"),
+        ("9", "no way to carry the model: a layer without a rule, or it answers differently"),
+        ("10", "a damaged file"),
+    ],
+    "See also": [
+        ("skerry model run", "predict pictures with the package"),
+        ("skerry model verify", "prove it on another machine"),
+        ("skerry model diff", "what an update sends"),
+        ("skerry model push", "bring it to a registry"),
+    ],
+}
+
+
+@model.command(name="build", cls=Manual, headings=HEADINGS, notes=NOTES)
 @click.argument("model_file", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--weights",
@@ -112,7 +147,13 @@ for command in (image, inspect, verify, bench, run, diff_command, patch, keygen,
 @click.option(
     "--certify-timings", is_flag=True, help="Put timings into the certificate; no two builds are equal then."
 )
-@click.option("--reference", type=click.Choice(["auto", "keras", "numpy"]), default="auto", show_default=True)
+@click.option(
+    "--reference",
+    type=click.Choice(["auto", "keras", "numpy"]),
+    default="auto",
+    show_default=True,
+    help="Who says what the original answers: real Keras where it is installed, else our numpy runner.",
+)
 @click.option(
     "--settings",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -127,7 +168,9 @@ for command in (image, inspect, verify, bench, run, diff_command, patch, keygen,
 )
 @click.option("--colour", type=click.Choice(["RGB", "BGR", "L"]), help="Default: by the model's channels.")
 @click.option("--top-k", type=click.IntRange(1), help="Labels in an answer. Default: 5.")
-@click.option("--golden", "golden_count", type=int, default=32, show_default=True)
+@click.option(
+    "--golden", "golden_count", type=int, default=32, show_default=True, help="Samples that travel along."
+)
 @click.option("--image", "image_name", help="Also build an image of this name, e.g. defects:1.")
 @platform_option
 @base_option
@@ -257,7 +300,12 @@ def _show(report: BuildReport) -> None:
                 ("digest", report.digest),
                 ("reference", report.reference),
                 ("largest difference", f"{report.max_abs_difference:.2e}"),
-                ("top-1 agreement", f"{report.top1_agreement:.4f} on {report.samples} images"),
+                ("agreement", f"{report.top1_agreement:.4f} on {report.samples} images"),
+                *(
+                    (f"  {part.name}", f"{part.kind}: {part.max_abs_difference:.2e}, {part.agreement:.4f}")
+                    for part in report.outputs
+                    if len(report.outputs) > 1
+                ),
                 ("model", f"{report.model_bytes / 1e6:.1f} MB, {report.layers} layers"),
                 ("golden set", f"{report.golden} images"),
                 ("chosen", report.why),
@@ -308,6 +356,15 @@ def _document(report: BuildReport) -> dict[str, object]:
         "top1Agreement": report.top1_agreement,
         "topKAgreement": report.topk_agreement,
         "accuracy": report.accuracy,
+        "outputs": [
+            {
+                "name": part.name,
+                "kind": part.kind,
+                "maxAbsDifference": part.max_abs_difference,
+                "agreement": part.agreement,
+            }
+            for part in report.outputs
+        ],
         "samples": report.samples,
         "golden": report.golden,
         "layers": report.layers,

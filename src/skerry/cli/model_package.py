@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -16,7 +17,7 @@ from skerry.model.report import Predicted, predictions_page
 from skerry.oci.whole import check_whole
 from skerry.package.candidate import Candidate
 from skerry.package.manifest import Package
-from skerry.package.postprocess import top_k
+from skerry.package.postprocess import Prediction, checked, further_answers, top_k
 from skerry.package.preprocess import prepare
 from skerry.package.trust import read_public_keys
 from skerry.serve.backends.engines import open_candidate
@@ -66,7 +67,10 @@ def inspect(package: Path, keys: tuple[Path, ...], form: str) -> None:
         ("digest", found.digest),
         ("signed by", ", ".join(str(key) for key in _listed(about["signedBy"])) or "nobody"),
         ("input", f"{size.height} x {size.width} x {size.channels}, {found.recipe.decode.colour}"),
-        ("output", f"{found.recipe.output.kind}, {len(found.recipe.output.labels)} labels"),
+        *(
+            ("output", f"{spec.name}: {spec.kind}, {len(spec.labels)} labels")
+            for spec in found.recipe.outputs
+        ),
         ("golden set", f"{len(found.golden)} images"),
         ("reference", certificate.get("reference", "")),
         ("largest difference", certificate.get("maxAbsDifference", "")),
@@ -131,7 +135,7 @@ def bench(package: Path, candidate: str | None, seconds: float, form: str) -> No
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--candidate", help="Run this one instead of the chosen, e.g. openvino-fp32.")
 @click.option("--top-k", "k", type=click.IntRange(1), help="How many labels; the package's own by default.")
-@click.option("--threshold", type=float, default=0.0, show_default=True, help="Leave out lower scores.")
+@click.option("--threshold", type=float, help="Leave out lower scores; the package's own by default.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "--report",
@@ -144,7 +148,7 @@ def run(
     images: tuple[Path, ...],
     candidate: str | None,
     k: int | None,
-    threshold: float,
+    threshold: float | None,
     threads: int,
     report: Path | None,
     form: str,
@@ -159,16 +163,25 @@ def run(
     if form == "json":
         output.dump({"model": found.name, "digest": found.digest, "engine": engine, "images": _json(rows)})
         return
-    lines = [
-        (row.name if place == 0 else "", best.label, f"{best.score:.4f}")
-        for row in rows
-        for place, best in enumerate(row.best)
-    ]
-    output.say(output.table(["IMAGE", "LABEL", "SCORE"], lines))
+    lines = []
+    for row in rows:
+        parts = [("", best) for best in row.best]
+        parts += [(answer.name, each) for answer in row.further for each in answer.predictions]
+        for place, (name, best) in enumerate(parts):
+            lines.append((row.name if place == 0 else "", name, best.label, f"{best.score:.4f}"))
+    if any(row.further for row in rows):
+        output.say(output.table(["IMAGE", "OUTPUT", "LABEL", "SCORE"], lines))
+    else:
+        output.say(output.table(["IMAGE", "LABEL", "SCORE"], [(a, c, d) for a, _, c, d in lines]))
 
 
 def _predict(
-    package: Package, candidate: Candidate, files: list[Path], k: int | None, threshold: float, threads: int
+    package: Package,
+    candidate: Candidate,
+    files: list[Path],
+    k: int | None,
+    threshold: float | None,
+    threads: int,
 ) -> tuple[str, list[Predicted]]:
     predictor = open_candidate(candidate, package.directory, threads=threads)
     rows = []
@@ -178,7 +191,8 @@ def _predict(
         begun = perf_counter()
         [outputs] = predictor.infer(image[None])
         took = (perf_counter() - begun) * 1e3
-        rows.append(Predicted(path.name, data, top_k(outputs, package.recipe, k, threshold), took))
+        more = further_answers(checked(outputs, package.recipe), package.recipe)
+        rows.append(Predicted(path.name, data, top_k(outputs, package.recipe, k, threshold), took, more))
     predictor.close()
     return predictor.engine, rows
 
@@ -188,10 +202,17 @@ def _json(rows: list[Predicted]) -> list[dict[str, object]]:
         {
             "image": row.name,
             "milliseconds": round(row.milliseconds, 3),
-            "predictions": [{"id": p.id, "label": p.label, "score": p.score} for p in row.best],
+            "predictions": _predictions(row.best),
+            **(
+                {"outputs": {a.name: _predictions(a.predictions) for a in row.further}} if row.further else {}
+            ),
         }
         for row in rows
     ]
+
+
+def _predictions(found: Sequence[Prediction]) -> list[dict[str, object]]:
+    return [{"id": p.id, "label": p.label, "score": p.score} for p in found]
 
 
 def _files(images: tuple[Path, ...]) -> list[Path]:

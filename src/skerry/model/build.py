@@ -31,7 +31,7 @@ from skerry.model.samples import class_folders, prepare_samples, read_samples, s
 from skerry.model.settings import ModelSettings, read_settings, settings_beside
 from skerry.model.source import open_network
 from skerry.model.steps import Steps
-from skerry.model.verify import Verification, compare, require
+from skerry.model.verify import OutputAgreement, Verification, compare, require
 from skerry.package.manifest import GoldenSample, write_package
 from skerry.package.postprocess import scores
 from skerry.package.recipe import Label, OutputSpec, Recipe
@@ -112,6 +112,7 @@ class BuildReport:
     top1_agreement: float
     topk_agreement: float
     accuracy: float | None
+    outputs: tuple[OutputAgreement, ...]
     samples: int
     golden: int
     dropped_layers: tuple[str, ...]
@@ -242,6 +243,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         top1_agreement=verification.top1_agreement,
         topk_agreement=verification.topk_agreement,
         accuracy=_accuracy(samples, singles, recipe),
+        outputs=verification.outputs,
         samples=len(samples),
         golden=len(golden),
         dropped_layers=converted.dropped,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from skerry.package.postprocess import Prediction
+from skerry.package.postprocess import OutputAnswer, Prediction
 
 THUMBNAIL = 240
 STYLE = """
@@ -22,18 +22,20 @@ figcaption{font-weight:600;overflow-wrap:anywhere}
 .bar{position:relative;margin:.25rem 0;background:#eef;border-radius:4px;overflow:hidden}
 .bar i{position:absolute;inset:0 auto 0 0;background:#9bc1ff}
 .bar span{position:relative;display:flex;justify-content:space-between;padding:0 .4rem}
+h2{font-size:1em;margin:.8rem 0 .2rem}
 code{color:#555;overflow-wrap:anywhere}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """One picture: its name and bytes, its best labels, and how long the engine took."""
+    """One picture: its name and bytes, its best labels, how long the engine took, the other outputs."""
 
     name: str
     data: bytes
     best: Sequence[Prediction]
     milliseconds: float
+    further: Sequence[OutputAnswer] = ()
 
 
 def predictions_page(model: str, digest: str, engine: str, rows: Sequence[Predicted]) -> str:
@@ -49,17 +51,28 @@ def predictions_page(model: str, digest: str, engine: str, rows: Sequence[Predic
 
 
 def _figure(row: Predicted) -> str:
-    bars = "".join(
-        f'<div class="bar"><i style="width:{min(max(p.score, 0), 1):.1%}"></i>'
-        f"<span><b>{html.escape(p.label)}</b>{p.score:.1%}</span></div>"
-        for p in row.best
-    )
+    bars = _bars(row.best)
+    for answer in row.further:
+        shown = _numbers(answer.predictions) if answer.kind == "regression" else _bars(answer.predictions)
+        bars += f"<h2>{html.escape(answer.name)}</h2>{shown}"
     source = "data:image/jpeg;base64," + base64.b64encode(_thumbnail(row.data)).decode()
     name = html.escape(row.name)
     return (
         f'<figure><img alt="{name}" src="{source}"><figcaption>{name}</figcaption>'
         f"{bars}<small>{row.milliseconds:.1f} ms</small></figure>"
     )
+
+
+def _bars(found: Sequence[Prediction]) -> str:
+    return "".join(
+        f'<div class="bar"><i style="width:{min(max(p.score, 0), 1):.1%}"></i>'
+        f"<span><b>{html.escape(p.label)}</b>{p.score:.1%}</span></div>"
+        for p in found
+    )
+
+
+def _numbers(found: Sequence[Prediction]) -> str:
+    return "".join(f"<div><b>{html.escape(p.label)}</b> {p.score:.5g}</div>" for p in found)
 
 
 def _thumbnail(data: bytes) -> bytes:

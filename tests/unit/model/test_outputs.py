@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from skerry.cli.model import model
 from skerry.errors import InvalidInput
 from skerry.model.build import BuildRequest, build
 from skerry.model.convert import convert
@@ -65,6 +69,14 @@ def test_every_output_reaches_the_package_by_name_and_kind(request_: BuildReques
         limit = 1e-4 if candidate.precision == "fp32" else 1.0
         assert np.abs(made - expected).max() <= limit * max(1, np.abs(expected).max())
         predictor.close()
+    picture, page = next(request_.samples.iterdir()), request_.output.parent / "page.html"
+    words = ["run", str(package.directory), str(picture), "--candidate", "onnx-fp32"]
+    shown = CliRunner().invoke(model, [*words, "--report", str(page)])
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"age +age +\d", shown.stdout)
+    told = json.loads(CliRunner().invoke(model, [*words, "--output", "json"]).stdout)["images"][0]
+    assert list(told["outputs"]) == ["tags", "age"]
+    assert f"<b>age</b> {told['outputs']['age'][0]['score']:.5g}" in page.read_text()
     certified = package.certificate["outputs"]
     assert isinstance(certified, dict)
     assert {name: part["kind"] for name, part in certified.items()} == {
