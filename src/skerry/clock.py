@@ -91,4 +91,4 @@ async def _settle() -> None:
 
 def iso(moment: datetime) -> str:
     """``2026-11-22T08:30:00.123456Z``, as Azure's documents write times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

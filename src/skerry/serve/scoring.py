@@ -12,7 +12,7 @@ import numpy as np
 from skerry.clock import Clock
 from skerry.errors import SkerryError
 from skerry.package.manifest import Package
-from skerry.package.postprocess import best, checked, further_answers, scores_of
+from skerry.package.postprocess import best, checked, further_answers, ranked, scores_of
 from skerry.serve.answer import Latency, Scored, Settings
 from skerry.serve.batching import Admission
 from skerry.serve.loaded import LoadedModel
@@ -118,6 +118,52 @@ class Scorer:
         finally:
             self._admission.release(len(images))
 
+    def score_soon(self, image: bytes, done: Callable[[Scored | SkerryError], None]) -> bool:
+        """As ``score`` for one image that the loop itself prepares, without a task; False if it does not.
+
+        ``done`` may be called before this returns. Raises as ``score``.
+        """
+        model, settings, started = self.model, self.settings, perf_counter()
+        if not model.inference.in_loop:
+            return False
+        self._admit(1)
+        try:
+            prepared = _at_once(model, image)
+        except SkerryError:
+            self._admission.release(1)
+            raise
+        if prepared is None:
+            self._admission.release(1)
+            return False
+        model.enter()
+        ready = perf_counter()
+
+        def ended(work: Work) -> None:
+            model.leave()
+            self._admission.release(1)
+            done(work.error or self._found(model, image, prepared, work, settings, started, ready))
+
+        model.inference.submit((Work(prepared.array, ended),))
+        return True
+
+    def _found(
+        self,
+        model: LoadedModel,
+        image: bytes,
+        prepared: Prepared,
+        work: Work,
+        settings: Settings,
+        started: float,
+        ready: float,
+    ) -> Scored | SkerryError:
+        try:
+            found = self._scored(model, prepared, work, settings, started, ready)
+        except SkerryError as exc:
+            return exc
+        if self.watch is not None:
+            self.watch([image], [found])
+        return found
+
     async def infer(self, batch: FloatArray, model: LoadedModel | None = None) -> FloatArray:
         """All outputs' numbers ``[N, numbers]`` for prepared images ``[N, height, width, channels]``.
 
@@ -215,15 +261,17 @@ class Scorer:
         )
 
 
+def _at_once(model: LoadedModel, image: bytes) -> Prepared | None:
+    try:
+        return model.preparation.at_once(image)
+    except SkerryError as exc:
+        exc.fields["index"] = 0
+        raise
+
+
 async def _prepare(model: LoadedModel, images: Sequence[bytes]) -> list[Prepared]:
-    if len(images) == 1:
-        try:
-            prepared = model.preparation.at_once(images[0])
-        except SkerryError as exc:
-            exc.fields["index"] = 0
-            raise
-        if prepared is not None:
-            return [prepared]
+    if len(images) == 1 and (prepared := _at_once(model, images[0])) is not None:
+        return [prepared]
     found = await asyncio.gather(
         *(model.preparation.prepare(image) for image in images), return_exceptions=True
     )
@@ -241,5 +289,5 @@ def _checked(prepared: Prepared | BaseException, index: int) -> Prepared:
 def _margin(row: FloatArray) -> float:
     if row.size < 2:
         return 1.0
-    second, highest = np.partition(row, -2)[-2:]
-    return float(highest - second)
+    (_, highest), (_, second) = ranked(row, 2)
+    return highest - second

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl
 
 from skerry.clock import iso
@@ -55,6 +55,24 @@ class Plane:
             raise
         self.measures.scored(front, scored)
         return scored
+
+    def score_soon(self, front: str, image: bytes, done: Callable[[Scored | SkerryError], None]) -> bool:
+        """As ``score`` for one image without a task; False where that cannot be (``Scorer.score_soon``)."""
+        if self._latest is not None:
+            return False
+
+        def counted(found: Scored | SkerryError) -> None:
+            if isinstance(found, SkerryError):
+                self.measures.refused(front, found)
+            else:
+                self.measures.scored(front, (found,))
+            done(found)
+
+        try:
+            return self.scorer.score_soon(image, counted)
+        except SkerryError as exc:
+            self.measures.refused(front, exc)
+            raise
 
 
 def source_of(request: Request) -> str:

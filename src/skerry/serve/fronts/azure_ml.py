@@ -5,9 +5,10 @@ from __future__ import annotations
 from time import perf_counter
 
 from skerry.errors import InvalidInput, SkerryError
+from skerry.serve.answer import Scored
 from skerry.serve.fronts.answers import JSON, Plane, json_response, provenance, retry_after, status_of
 from skerry.serve.fronts.schemas import IMAGES, SCORED, TEXT, error, mapping
-from skerry.serve.http.message import Pairs, Request, Response
+from skerry.serve.http.message import Answer, Later, Pairs, Request, Response
 from skerry.serve.http.router import Route
 from skerry.serve.multipart import parse_multipart
 from skerry.serve.protocol import (
@@ -17,6 +18,7 @@ from skerry.serve.protocol import (
     answer_document,
     content_kind,
     images_of_json,
+    prediction_json,
     tutorial_answer,
 )
 
@@ -60,10 +62,25 @@ class _Front:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
 
-    async def score(self, request: Request) -> Response:
+    def score(self, request: Request) -> Answer:
         started = perf_counter()
         content_type = request.headers.get("content-type", "")
         kind = content_kind(content_type)
+        if kind == "image":
+            later = Later()
+
+            def done(found: Scored | SkerryError) -> None:
+                later.resolve(_of_one(found, started))
+
+            try:
+                if self._plane.score_soon(FRONT, request.body, done):
+                    return later.or_now()
+            except SkerryError as exc:
+                _name(exc, [UNNAMED])
+                raise
+        return self._score(request, kind, content_type, started)
+
+    async def _score(self, request: Request, kind: str, content_type: str, started: float) -> Response:
         images = _images(kind, request.body, content_type)
         names = list(images)
         try:
@@ -95,6 +112,15 @@ class _Front:
                 "computes": "in the loop" if scorer.in_loop else "on a thread",
             }
         )
+
+
+def _of_one(found: Scored | SkerryError, started: float) -> Response:
+    """The answer for a raw image."""
+    if isinstance(found, SkerryError):
+        _name(found, [UNNAMED])
+        return failed(found)
+    headers = function_headers(failed=False, milliseconds=(perf_counter() - started) * 1000)
+    return Response(200, prediction_json(found), JSON, (*headers, ("x-skerry-model", found.model)))
 
 
 def _images(kind: str, body: bytes, content_type: str) -> Images:
