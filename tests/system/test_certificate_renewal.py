@@ -18,9 +18,9 @@ from skerry.service.tls import client_context
 from tests.support.edge import Device, hub_desired
 from tests.support.ports import free_ports
 
-RENEWALS = int(os.environ.get("SKERRY_RENEWALS", "2"))
+RENEWALS = int(os.environ.get("SKERRY_RENEWALS", "1"))
 # Certificates know whole seconds only: a much shorter life would be none.
-LIFE_S = float(os.environ.get("SKERRY_CERTIFICATE_LIFE_S", "8"))
+LIFE_S = float(os.environ.get("SKERRY_CERTIFICATE_LIFE_S", "6"))
 PUBLISHERS = 3
 # What a client may have to wait for its PUBACK while the certificate changes.
 GAP_S = 2.0

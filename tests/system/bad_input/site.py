@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skerry.contract.credentials import ConnectionString
+from skerry.edge.daemon.identity_source import Source
 from skerry.edge.daemon.provisioning import provision
 from skerry.edge.engine.choose import choose_engine
 from skerry.edge.settings import EdgeSettings
@@ -75,11 +76,11 @@ class Site:
 
         return asyncio.run(ask())
 
-    def provision(self, folder: Path, device_string: str, **options: Any) -> EdgeSettings:
+    def provision(self, folder: Path, source: Source | str, **options: Any) -> EdgeSettings:
         """A device of this hub, its modules processes, its ports free ones."""
         return provision(
             folder,
-            device_string,
+            source,
             hub_ca=ca_file(self.hub_dir),
             force=True,
             options={

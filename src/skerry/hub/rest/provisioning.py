@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from skerry.contract.provisioning import RETRY_AFTER_S, assigning, provisioning_name
+from skerry.contract.provisioning import assigning, provisioning_name
 from skerry.hub.provisioning import Registrant
 from skerry.hub.rest.answers import Answer
 from skerry.hub.rest.bodies import read_body
@@ -23,11 +23,14 @@ def routes() -> list[BaseRoute]:
 
 
 async def register(request: Request) -> Response:
-    """202 though all is done by then: IoT Edge's identity service takes no other answer here, and polls."""
+    """202 though all is done by then: IoT Edge's identity service takes no other answer here, and polls.
+
+    It may do so at once.
+    """
     device = await _device(request)
     check_registration(await read_body(request), device.name.registration_id)
     done = await device.register()
-    return Answer(assigning(done["operationId"]), 202, headers={"retry-after": str(RETRY_AFTER_S)})
+    return Answer(assigning(done["operationId"]), 202, headers={"retry-after": "0"})
 
 
 async def operation(request: Request) -> Response:

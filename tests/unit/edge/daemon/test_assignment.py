@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -159,7 +160,10 @@ async def test_asking_again_tells_whether_the_device_is_somebody_else(
     assert (await assigned(settings, CLOCK)).identity.client_id == "cam-9"
 
 
-async def test_a_refusal_says_what_to_look_at(hub: RunningHub, tmp_path: Path) -> None:
+async def test_a_refusal_says_what_to_look_at(
+    hub: RunningHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     key, _ = keys_of(await hub.service.put_enrollment("cam-1", symmetric()))
     wrong = provisioned(hub, tmp_path / "a", await dps(hub, "cam-1", key=derived_key(key, "x")))
     with pytest.raises(NotAuthenticated, match="answered 401 to cam-1") as caught:
@@ -170,6 +174,10 @@ async def test_a_refusal_says_what_to_look_at(hub: RunningHub, tmp_path: Path) -
     )
     with pytest.raises(InvalidInput, match="was given its identity"):
         await Reprovisioning(given, read_connection(given), CLOCK).ask()
+    right = provisioned(hub, tmp_path / "c", await dps(hub, "cam-1", key=key))
+    assert (await assigned(right, CLOCK)).shared_access_key == key
+    assert "cam-1 is cam-1 at localhost" in caplog.text
+    assert key not in caplog.text
 
 
 async def test_keys_that_others_may_read_are_refused(hub: RunningHub, tmp_path: Path) -> None:
