@@ -25,7 +25,7 @@ CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
 # A twin section holds 32 KiB (contract.md §2.6).
-REPORTED_CLASSES_MAX = 50
+REPORTED_CLASSES_MAX, LABEL_CHARACTERS_MAX = 50, 100
 
 
 class Measures:
@@ -85,7 +85,7 @@ class Measures:
         return {
             "at": iso(now),
             "images": self.images,
-            "classes": [{"label": label, "images": count} for label, count in told],
+            "classes": [{"label": label[:LABEL_CHARACTERS_MAX], "images": count} for label, count in told],
             "otherClasses": sum(count for _, count in rest),
             "confidence": [{"upTo": bound, "images": count} for bound, count in steps],
         }

@@ -23,6 +23,8 @@ SOURCES_MAX = 256
 # A summary is one message; with more classes than this the rest are counted together.
 CLASSES_MAX = 500
 OTHER = "(other)"
+# With as many classes a summary stays well below what a message holds.
+LABEL_CHARACTERS_MAX = 100
 
 # An hour is what a person still calls live; a day what a summary still means something for.
 INTERVAL_S_MIN, INTERVAL_S_MAX = 1, 86_400
@@ -122,7 +124,7 @@ class Summary:
     def add(self, results: Iterable[Scored]) -> None:
         """Count these answers."""
         for each in results:
-            label, score = _label(each) or "(none)", _score(each)
+            label, score = (_label(each) or "(none)")[:LABEL_CHARACTERS_MAX], _score(each)
             if label not in self._classes and len(self._classes) >= CLASSES_MAX:
                 label = OTHER
             found = self._classes.setdefault(label, [0, 0.0])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from skerry.contract.twin import validate_patch
+from skerry.package.postprocess import Prediction
+from skerry.serve.answer import Latency, Scored
 from skerry.serve.latest import Superseded
 from skerry.serve.measures import STAGES, Measures
 from skerry.serve.tally import KEYS_MAX, OTHER, Spread, Tally
@@ -68,3 +72,17 @@ async def test_counting_goes_on_while_requests_run(served: Served) -> None:
     found = samples((await served.http.get("/metrics")).text)
     assert found["skerry_serve_images_scored_total", "front=http"] == 4
     assert found["skerry_serve_images_waiting",] == 0
+
+
+def test_the_report_fits_a_twin_however_many_and_long_the_classes_are() -> None:
+    measures, now = Measures(), datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(2000):
+        found = Prediction("id", f"{number} $.# " + "ü" * 5000, 0.5, number)
+        latency = Latency(1, 1, 1, 3)
+        scored = Scored((found,), "sha256:p", 0.5, "sha256:i", "sha256:m", "sha256:r", 1, latency, now)
+        measures.scored("http", [scored])
+    report = measures.report(now)
+    validate_patch({"predictions": report})
+    told = report["classes"]
+    assert isinstance(told, list)
+    assert sum(each["images"] for each in told) + int(str(report["otherClasses"])) == 2000

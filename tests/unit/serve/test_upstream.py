@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from skerry.contract.message import MESSAGE_BYTES_MAX
 from skerry.errors import InvalidInput
 from skerry.package.postprocess import Prediction
 from skerry.serve.answer import Latency, Scored
+from skerry.serve.module_messages import summary_message
 from skerry.serve.upstream import CLASSES_MAX, SOURCES_MAX, Gate, Upstream
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -76,12 +78,13 @@ def test_a_summary_counts_what_stays_and_begins_anew() -> None:
     assert gate.summary(ONE) is None
 
 
-def test_a_summary_of_very_many_classes_is_bounded() -> None:
+def test_a_summary_of_very_many_long_classes_is_bounded() -> None:
     gate = Gate(NOON)
     for number in range(CLASSES_MAX + 10):
-        gate.passes(Upstream("summary"), "", {"image": scored(str(number))})
+        gate.passes(Upstream("summary"), "", {"image": scored(f"{number} " + "ü" * 10_000)})
     found = gate.summary(ONE)
     assert found is not None
+    assert summary_message(found).size < MESSAGE_BYTES_MAX
     classes = found["summary"]["classes"]
     assert (len(classes), classes[0]["label"], classes[0]["images"]) == (CLASSES_MAX + 1, "(other)", 10)
 
