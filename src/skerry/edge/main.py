@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -160,6 +161,12 @@ async def _start(
         )
         stack.push_async_callback(engine.close)
     metrics = Metrics()
+    metrics.common = {
+        "iothub": connection.host_name,
+        "edge_device": str(device.device),
+        # Another one after each start: what counts from zero is told from what went back.
+        "instance_number": secrets.token_hex(8),
+    }
     names = [settings.gateway_name, machine_name(), engine.gateway_address()]
     certificate = ServerCertificate(
         authority, names, clock, valid_s=settings.certificate_valid_s, time=hub_time.now

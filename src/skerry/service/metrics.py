@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, exposition
+from prometheus_client.metrics_core import Metric
 
-from skerry.service.tallies import Counts, Spreads
+from skerry.service.tallies import Counts, Summaries
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,6 +20,7 @@ class Metrics:
 
     def __init__(self, *, process: bool = True) -> None:
         self.registry = CollectorRegistry()
+        self.common: Mapping[str, str] = {}
         if process:
             ProcessCollector(registry=self.registry)
 
@@ -44,12 +46,27 @@ class Metrics:
         """A counter for what happens per message."""
         return Counts(self.registry, name, documentation, labels)
 
-    def spreads(
-        self, name: str, documentation: str, labels: Sequence[str], buckets: Sequence[float] = SECONDS_BUCKETS
-    ) -> Spreads:
-        """A histogram for what happens per message."""
-        return Spreads(self.registry, name, documentation, labels, buckets)
+    def summaries(self, name: str, documentation: str, labels: Sequence[str]) -> Summaries:
+        """Quantiles, of what happens per message too."""
+        return Summaries(self.registry, name, documentation, labels)
 
     def exposition(self) -> bytes:
-        """All of them as text, to be served with ``CONTENT_TYPE``."""
-        return exposition.generate_latest(self.registry)
+        """All of them as text, to be served with ``CONTENT_TYPE``; each with the ``common`` labels."""
+        return exposition.generate_latest(_Labelled(self.registry, self.common))
+
+
+class _Labelled(CollectorRegistry):
+    """A registry's numbers with labels that are the same for all."""
+
+    def __init__(self, registry: CollectorRegistry, common: Mapping[str, str]) -> None:
+        super().__init__()
+        self._registry = registry
+        self._common = common
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            if self._common:
+                metric.samples = [
+                    sample._replace(labels={**sample.labels, **self._common}) for sample in metric.samples
+                ]
+            yield metric

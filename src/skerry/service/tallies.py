@@ -6,13 +6,19 @@ These belong to one thread, the event loop's.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from math import exp, floor, log, nan
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+# Azure's edgeHub shows these (contract.md §6.12).
+SHARES = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
+# Buckets are 4 % wide; from a microsecond (or byte) to a terabyte there are a thousand and sixty.
+PER_LOG = 1 / log(1.04)
+LEAST, MOST = 1e-6, 1e12
 
 
 class Count:
@@ -46,49 +52,53 @@ class Counts(Collector):
         yield family
 
 
-class Spread:
-    """How the values of one thing spread."""
+class Quantiles:
+    """How the values of one thing lie, each within two percent, in bounded memory."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("_buckets", "count", "sum")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+    def __init__(self) -> None:
+        self.count = 0
         self.sum = 0.0
+        self._buckets: dict[int, int] = {}
 
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
+    def add(self, value: float, times: int = 1) -> None:
+        self.count += times
+        self.sum += value * times
+        bucket = floor(log(min(max(value, LEAST), MOST)) * PER_LOG)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + times
+
+    def value(self, share: float) -> float:
+        """What so large a share of the values does not exceed; NaN when there are none."""
+        left = share * self.count
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                return exp((bucket + 0.5) / PER_LOG)
+        return nan
 
 
-class Spreads(Collector):
-    """Histograms by label values."""
+class Summaries(Collector):
+    """Quantiles by label values, those that Azure's edgeHub shows."""
 
     def __init__(
-        self,
-        registry: CollectorRegistry,
-        name: str,
-        documentation: str,
-        labels: Sequence[str],
-        bounds: Sequence[float],
+        self, registry: CollectorRegistry, name: str, documentation: str, labels: Sequence[str]
     ) -> None:
         self._name, self._documentation, self._labels = name, documentation, tuple(labels)
-        self._bounds = tuple(bounds)
-        self._spreads: dict[tuple[str, ...], Spread] = {}
+        self._quantiles: dict[tuple[str, ...], Quantiles] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Spread:
-        if (spread := self._spreads.get(values)) is None:
-            spread = self._spreads[values] = Spread(self._bounds)
-        return spread
+    def labels(self, *values: str) -> Quantiles:
+        if (quantiles := self._quantiles.get(values)) is None:
+            quantiles = self._quantiles[values] = Quantiles()
+        return quantiles
 
     def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        names = [*map(str, self._bounds), "+Inf"]
-        for values, spread in self._spreads.items():
-            below, buckets = 0, list[tuple[str, float]]()
-            for name, count in zip(names, spread.counts, strict=True):
-                below += count
-                buckets.append((name, below))
-            family.add_metric(values, buckets, spread.sum)
+        family = Metric(self._name, self._documentation, "summary")
+        for values, quantiles in self._quantiles.items():
+            named = dict(zip(self._labels, values, strict=True))
+            for share in SHARES:
+                family.add_sample(self._name, {**named, "quantile": str(share)}, quantiles.value(share))
+            family.add_sample(f"{self._name}_count", named, quantiles.count)
+            family.add_sample(f"{self._name}_sum", named, quantiles.sum)
         yield family

@@ -111,6 +111,7 @@ class Delivery:
             clock=self._clock,
             before_remove=before_remove,
             delivered=self._metrics.sent,
+            failed=self._metrics.failed,
         )
 
     def _to_input(self, endpoint: str, module: Identity, name: str) -> Forwarder:
@@ -127,7 +128,13 @@ class Delivery:
             return session.forward_input(name, bag_of(stored), stored.body)
 
         return Forwarder(
-            endpoint, self._queue, deliver, ready, clock=self._clock, delivered=self._metrics.sent
+            endpoint,
+            self._queue,
+            deliver,
+            ready,
+            clock=self._clock,
+            delivered=self._metrics.sent,
+            failed=self._metrics.failed,
         )
 
     async def _expire(self) -> None:

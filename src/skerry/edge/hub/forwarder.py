@@ -30,10 +30,11 @@ Deliver = Callable[[Stored], Awaitable[None]]
 class _Flight:
     """One message under way; ``land`` is told when it arrived or failed."""
 
-    __slots__ = ("_land", "error", "landed", "stored", "task")
+    __slots__ = ("_land", "error", "landed", "started", "stored", "task")
 
-    def __init__(self, stored: Stored, land: Callable[[_Flight], None]) -> None:
+    def __init__(self, stored: Stored, started: float, land: Callable[[_Flight], None]) -> None:
         self.stored = stored
+        self.started = started
         self.landed = False
         self.error: BaseException | None = None
         self.task: asyncio.Future[None] | None = None
@@ -77,7 +78,7 @@ class Forwarder:
     """Drains one endpoint. ``ready`` returns when the endpoint takes messages; ``deliver`` when it has one.
 
     ``before_remove`` is awaited with entries that are delivered and about to leave the queue; ``delivered``
-    is told of each.
+    is told of each and the seconds it took, ``failed`` of the endpoint, how many have to go again, and why.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class Forwarder:
         *,
         clock: Clock,
         before_remove: Callable[[Sequence[Stored]], Awaitable[None]] | None = None,
-        delivered: Callable[[Stored], None] | None = None,
+        delivered: Callable[[Stored, float], None] | None = None,
+        failed: Callable[[str, int, str], None] | None = None,
         window: int = WINDOW,
     ) -> None:
         self.endpoint = endpoint
@@ -101,6 +103,7 @@ class Forwarder:
         self._clock = clock
         self._before_remove = before_remove
         self._delivered = delivered
+        self._failed = failed
         self._window = window
         self._cursor: Cursor | None = None
         self._arrived = queue.waiter(endpoint)
@@ -123,6 +126,8 @@ class Forwarder:
             except SkerryError as error:
                 failures = 1 if self.sent > before else failures + 1
                 log.debug("%s: %s; sending again from the oldest", self.endpoint, error)
+                if self._failed is not None:
+                    self._failed(self.endpoint, len(self._flying), type(error).__name__)
             finally:
                 await self._ground()
             await self._clock.sleep(min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S))
@@ -142,12 +147,13 @@ class Forwarder:
         if room <= 0:
             return
         limit = room if self._cursor is not None else self._window
+        now = self._clock.monotonic()
         for stored in await self._queue.peek(self.endpoint, self._cursor, limit):
             if stored.sequence in self._flying:
                 continue
             if len(self._flying) >= self._window:
                 break
-            flight = self._flying[stored.sequence] = _Flight(stored, self._land_soon)
+            flight = self._flying[stored.sequence] = _Flight(stored, now, self._land_soon)
             self._cursor = stored.cursor
             flight.take_off(self._deliver)
 
@@ -158,6 +164,7 @@ class Forwarder:
     async def _land(self) -> None:
         """Remove what was delivered; raises the first failure."""
         landed, self._landed = self._landed, []
+        now = self._clock.monotonic()
         gone: list[Stored] = []
         failure: BaseException | None = None
         for flight in landed:
@@ -166,7 +173,7 @@ class Forwarder:
                 gone.append(stored)
                 self.sent += 1
                 if self._delivered is not None:
-                    self._delivered(stored)
+                    self._delivered(stored, now - flight.started)
             elif isinstance(error, InvalidInput | TooLarge | Damaged):
                 # It can never be delivered; holding everything behind it back would help nobody.
                 log.error("%s: dropped entry %d: %s", self.endpoint, stored.sequence, error)

@@ -27,7 +27,7 @@ class Methods:
         self._sessions = sessions
         self._clock = clock
         self.agent: AgentInvoke | None = None
-        self.answered: Callable[[Identity, int], None] | None = None
+        self.answered: Callable[[Identity, int, float], None] | None = None
         self.refresh_scope: Callable[[], Awaitable[None]] | None = None
 
     async def invoke(self, target: Identity, request: MethodRequest) -> MethodResponse:
@@ -39,9 +39,10 @@ class Methods:
         session = self._sessions.listening(target, "methods")
         if session is None:
             session = await self._wait(target, request.connect_timeout_s)
+        asked = self._clock.monotonic()
         answer = await session.invoke(request)
         if self.answered is not None:
-            self.answered(target, answer.status)
+            self.answered(target, answer.status, self._clock.monotonic() - asked)
         return answer
 
     async def answer(self, target: Identity, request: MethodRequest) -> MethodResponse:

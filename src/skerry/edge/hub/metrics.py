@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.edge.hub.router import input_of, upstream_sender
 from skerry.service.metrics import Metrics
-from skerry.service.tallies import Count, Spread
+from skerry.service.tallies import Count, Quantiles
 from skerry.store.queue import Stored
 
 OUTPUT_KEY = b"%24.on="
-SIZE_BUCKETS = (256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0)
 # Distinct label sets of sent messages that are looked up quickly; more are only slower.
 SENT_MAX = 4096
+
+
+class _Sent(NamedTuple):
+    """What a delivered message adds to."""
+
+    number: Count
+    send_time: Quantiles
+    process_time: Quantiles
 
 
 class HubMetrics:
@@ -34,25 +42,42 @@ class HubMetrics:
             "Messages delivered",
             ["from", "to", "from_route_output", "to_route_input", "priority"],
         )
-        self._sent_by: dict[tuple[str, bytes, bytes, int], Count] = {}
+        self._sent_by: dict[tuple[str, bytes, bytes, int], _Sent] = {}
         self._dropped = metrics.counter(
             "edgehub_messages_dropped_total", "Messages dropped", ["reason", "from", "from_route_output"]
         )
-        self._size = metrics.spreads(
-            "edgehub_message_size_bytes", "Bodies of messages taken", ["id"], SIZE_BUCKETS
+        self._size = metrics.summaries("edgehub_message_size_bytes", "Bodies of messages taken", ["id"])
+        self._size_by: dict[Identity, Quantiles] = {}
+        self._send_time = metrics.summaries(
+            "edgehub_message_send_duration_seconds",
+            "From sending a message to its acknowledgement",
+            ["from", "to", "from_route_output", "to_route_input"],
         )
-        self._size_by: dict[Identity, Spread] = {}
+        self._process_time = metrics.summaries(
+            "edgehub_message_process_duration_seconds",
+            "From reading messages out of the queue to their removal",
+            ["from", "to", "priority"],
+        )
+        self._unacknowledged = metrics.counter(
+            "edgehub_messages_unack_total", "Messages sent and not acknowledged", ["from", "to", "reason"]
+        )
+        self._retries = metrics.counter(
+            "edgehub_operation_retry_total", "Operations begun anew after a failure", ["operation", "id"]
+        )
         self._twin_gets = metrics.counter("edgehub_gettwin_total", "Twins read", ["source", "id"])
-        self._twin_time = metrics.histogram(
+        self._twin_time = metrics.summaries(
             "edgehub_gettwin_duration_seconds", "Reading a twin", ["source", "id"]
         )
         self._reports = metrics.counter(
             "edgehub_reported_properties_total", "Reports taken", ["target", "id"]
         )
-        self._report_time = metrics.histogram(
+        self._report_time = metrics.summaries(
             "edgehub_reported_properties_update_duration_seconds", "Taking a report", ["target", "id"]
         )
         self._methods = metrics.counter("edgehub_direct_methods_total", "Methods invoked", ["to", "outcome"])
+        self._method_time = metrics.summaries(
+            "edgehub_direct_method_duration_seconds", "From a method's call to its answer", ["to"]
+        )
         self._queue = metrics.gauge("edgehub_queue_length", "Messages waiting", ["endpoint"])
         self._clients = metrics.gauge("edgehub_connected_clients", "Clients connected here")
         self._came = metrics.counter("edgehub_client_connect_success_total", "Clients that connected", ["id"])
@@ -61,11 +86,8 @@ class HubMetrics:
         )
         self._left = metrics.counter("edgehub_client_disconnect_total", "Clients that left", ["id"])
         self._offline = metrics.counter("edgehub_offline_count_total", "Times cut off from the hub", ["id"])
-        self._offline_time = metrics.histogram(
-            "edgehub_offline_duration_seconds",
-            "Time cut off from the hub",
-            ["id"],
-            (1.0, 10.0, 60.0, 600.0, 3600.0),
+        self._offline_time = metrics.summaries(
+            "edgehub_offline_duration_seconds", "Time cut off from the hub", ["id"]
         )
         self._cut_off: dict[Identity, float] = {}
         self.unrouted = 0
@@ -80,23 +102,33 @@ class HubMetrics:
         count.value += 1
         self._size_by[sender].add(len(message.body))
 
-    def sent(self, stored: Stored) -> None:
-        """A message was delivered."""
+    def sent(self, stored: Stored, seconds: float) -> None:
+        """A message was delivered, which took so long."""
         sender, _, bag = stored.headers.partition(b"\n")
-        output = _output(bag)
-        key = (stored.endpoint, sender, output, stored.priority)
-        if (count := self._sent_by.get(key)) is None:
-            to, name = input_of(stored.endpoint) or ("upstream", "")
-            count = self._sent.labels(
-                sender.decode(errors="replace"),
-                to,
-                unquote_to_bytes(output).decode(errors="replace"),
-                name,
-                str(stored.priority),
-            )
+        key = (stored.endpoint, sender, _output(bag), stored.priority)
+        if (sent := self._sent_by.get(key)) is None:
+            sent = self._new_sent(*key)
             if len(self._sent_by) < SENT_MAX:
-                self._sent_by[key] = count
-        count.value += 1
+                self._sent_by[key] = sent
+        sent.number.value += 1
+        sent.send_time.add(seconds)
+        sent.process_time.add(seconds)
+
+    def _new_sent(self, endpoint: str, sender: bytes, output: bytes, priority: int) -> _Sent:
+        to, name = input_of(endpoint) or ("upstream", "")
+        source, out = sender.decode(errors="replace"), unquote_to_bytes(output).decode(errors="replace")
+        return _Sent(
+            self._sent.labels(source, to, out, name, str(priority)),
+            self._send_time.labels(source, to, out, name),
+            self._process_time.labels(source, to, str(priority)),
+        )
+
+    def failed(self, endpoint: str, count: int, reason: str) -> None:
+        """So many messages for an endpoint were sent and not acknowledged; they are sent again."""
+        sender = upstream_sender(endpoint)
+        to, _ = input_of(endpoint) or ("upstream", "")
+        self._unacknowledged.labels(sender.client_id if sender else "", to, reason).inc(count)
+        self._retries.labels("send", sender.client_id if sender else to).inc()
 
     def no_route(self, sender: Identity, message: Message) -> None:
         self.unrouted += 1
@@ -120,7 +152,7 @@ class HubMetrics:
             self._cut_off.setdefault(identity, perf_counter())
             self._offline.labels(identity.client_id).inc()
         elif (began := self._cut_off.pop(identity, None)) is not None:
-            self._offline_time.labels(identity.client_id).observe(perf_counter() - began)
+            self._offline_time.labels(identity.client_id).add(perf_counter() - began)
 
     @contextmanager
     def twin_get(self, identity: Identity) -> Iterator[None]:
@@ -128,7 +160,7 @@ class HubMetrics:
         began = perf_counter()
         yield
         self._twin_gets.labels("edge_hub", identity.client_id).inc()
-        self._twin_time.labels("edge_hub", identity.client_id).observe(perf_counter() - began)
+        self._twin_time.labels("edge_hub", identity.client_id).add(perf_counter() - began)
 
     @contextmanager
     def reported(self, identity: Identity) -> Iterator[None]:
@@ -136,9 +168,10 @@ class HubMetrics:
         began = perf_counter()
         yield
         self._reports.labels("edge_hub", identity.client_id).inc()
-        self._report_time.labels("edge_hub", identity.client_id).observe(perf_counter() - began)
+        self._report_time.labels("edge_hub", identity.client_id).add(perf_counter() - began)
 
-    def method(self, target: Identity, status: int) -> None:
+    def method(self, target: Identity, status: int, seconds: float) -> None:
+        self._method_time.labels(target.client_id).add(seconds)
         self._methods.labels(target.client_id, "success" if status < 400 else "failure").inc()
 
     def watch_clients(self, count: Callable[[], int]) -> None:

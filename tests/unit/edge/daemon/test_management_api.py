@@ -56,7 +56,9 @@ async def test_modules_logs_restart_status_and_numbers(tmp_path: Path) -> None:
         assert status["upstream"] == {"connected": False, "lastError": None}
         assert status["modules"]["cnn"]["runtimeStatus"] == "running"
         assert (await client.get("/systeminfo")).json()["osType"] == "linux"
-        assert "edgehub_connected_clients 0.0" in (await client.get("/metrics")).text
+        numbers = (await client.get("/metrics")).text
+        assert 'edgehub_connected_clients{edge_device="edge-1",instance_number="' in numbers
+        assert 'iothub="hub.test"} 0.0' in numbers
 
 
 async def test_the_runtimes_own_log_and_its_level(tmp_path: Path) -> None:
