@@ -49,7 +49,7 @@ HEADINGS = {
     "Samples and labels": ("--samples", "--labels", "--golden"),
     "As in training": ("--settings", "--crop", "--resize", "--scaling", "--colour", "--top-k"),
     "What may differ from the original": ("--reference", "--max-abs", "--agreement", "--accuracy-drop"),
-    "Engines": ("--candidates", "--budget", "--engine", "--ship", "--certify-timings"),
+    "Engines": ("--candidates", "--calibration", "--budget", "--engine", "--ship", "--certify-timings"),
     "The package": ("--package", "--sign"),
     "The image": ("--image", "--platform", "--base", "--trusted-key", "--images"),
 }
@@ -130,6 +130,11 @@ NOTES = {
     show_default=True,
     help="all, or some of onnx-fp32,onnx-int8,openvino-fp32,openvino-bf16,openvino-int8,litert-fp32.",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, exists=True),
+    help="Images for int8 that are not among the samples, as --samples. Default: the samples.",
+)
 @click.option("--budget", help="What the chosen one must keep, e.g. latency=20ms,size=30MB,memory=200MB.")
 @click.option("--engine", help="Take this candidate or engine instead of the fastest, e.g. openvino.")
 @click.option(
@@ -191,6 +196,7 @@ def build_command(
     agreement: float | None,
     accuracy_drop: float,
     candidates: str,
+    calibration: Path | None,
     budget: str | None,
     engine: str | None,
     ship: str | None,
@@ -257,6 +263,7 @@ def build_command(
         trust=trust,
         head=head,
         settings=settings,
+        calibration=calibration,
         wish=Wish(
             parse_names(candidates),
             Gate(accuracy_drop=accuracy_drop),

@@ -11,7 +11,7 @@ import numpy as np
 from skerry.errors import InvalidInput
 from skerry.model import keras_runtime
 from skerry.model import witness as witnesses
-from skerry.model.candidates import DEFAULT, LITERT, Row, Subject
+from skerry.model.candidates import CALIBRATION_MAX, DEFAULT, LITERT, Row, Subject
 from skerry.model.choose import Gate
 from skerry.model.convert import Converted, convert
 from skerry.model.golden import choose_golden
@@ -51,7 +51,8 @@ class BuildRequest:
     ONNX; ``max_abs`` and ``agreement`` None take the limits that suit each precision. ``sign`` gives
     ``signature.json`` for the manifest's bytes. ``outputs`` says of an output, by its name, what the model
     does not tell. ``settings``: a ``model.toml``, the one beside the model without it; what is said here
-    comes before it, and it before what the model tells.
+    comes before it, and it before what the model tells. ``calibration``: images for int8 that are not among
+    the samples, so that these say what int8 costs on images it has not seen.
     """
 
     model: Path
@@ -77,6 +78,7 @@ class BuildRequest:
     head: str | None = None
     outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
     settings: Path | None = None
+    calibration: Path | None = None
 
     @property
     def origin(self) -> Origin:
@@ -205,6 +207,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             batch=BATCH,
             accuracy=lambda outputs: _accuracy(samples, outputs, recipe),
             heads=network.heads,
+            calibration=_calibration(request, recipe, progress),
         )
         offer = make_offer(subject, singles, wish, progress)
     steps.begin("decoding")
@@ -223,6 +226,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             certificate={
                 **_certificate(gate, verification, witness, len(samples), converted, offer),
                 "decoding": reduced.to_json(),
+                **({"calibration": "images of its own"} if request.calibration is not None else {}),
             },
             source={
                 "file": request.model.name,
@@ -262,6 +266,16 @@ def _check(request: BuildRequest) -> None:
         )
     if request.golden_count < 1:
         raise InvalidInput("a package needs at least one golden sample", value=request.golden_count)
+
+
+def _calibration(request: BuildRequest, recipe: Recipe, progress: Progress) -> F32 | None:
+    """Prepared images for int8 that are not the samples, where the user has some."""
+    if not any("int8" in name for name in request.wish.names):
+        return None
+    if request.calibration is None:
+        progress("int8 is calibrated on the samples that it is judged on; --calibration names other images")
+        return None
+    return prepare_samples(read_samples(request.calibration, CALIBRATION_MAX), recipe)
 
 
 def _needed(request: BuildRequest) -> int:

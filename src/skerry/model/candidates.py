@@ -15,6 +15,8 @@ from skerry.model.verify import Verification, compare
 from skerry.package.recipe import Recipe
 
 Progress = Callable[[str], None]
+# The ranges of activations settle within some tens of images; each costs a run in fp32.
+CALIBRATION_MAX = 64
 DEFAULT, LITERT = "onnx-fp32", "litert-fp32"
 
 
@@ -70,7 +72,7 @@ class Subject:
     """The model all candidates are made of, the prepared samples, and what the original answers to them.
 
     ``onnx`` is None for a model that came as ``litert``. ``heads`` are the names of the outputs where there
-    are several.
+    are several. ``calibration``: prepared images for int8, the samples themselves where it is None.
     ``accuracy`` gives the share of right answers among outputs [n, outputs], None where no labels are known.
     """
 
@@ -85,6 +87,7 @@ class Subject:
     accuracy: Callable[[F32], float | None]
     heads: tuple[str, ...] = ()
     litert: bytes | None = None
+    calibration: F32 | None = None
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -128,7 +131,8 @@ def _make(subject: Subject, file: str) -> bytes:
         # Imported here: the quantiser takes half a second that most builds do without.
         from skerry.model.quantise import quantise
 
-        return quantise(subject.onnx, subject.inputs)
+        others = subject.calibration
+        return quantise(subject.onnx, subject.inputs if others is None else others)
     if file.endswith(".tflite"):
         return convert_to_litert(subject.file, subject.heads)
     return subject.onnx

@@ -22,10 +22,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
 from skerry.errors import InvalidInput, Unsupported
+from skerry.model.candidates import CALIBRATION_MAX
 from skerry.model.keras_file import F32
 
-# The ranges of activations settle within some tens of images; each costs a run in fp32.
-CALIBRATION_MAX = 64
 # Fewer say little about the ranges; the build goes on and says so.
 CALIBRATION_ADVISED = 32
 # The heavy operators, and those between them, so that values stay int8 from one to the next. Relu and Clip
