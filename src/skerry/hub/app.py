@@ -33,6 +33,7 @@ from skerry.hub.gateway.door import Door
 from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
 from skerry.hub.outbox import Outbox
+from skerry.hub.owners import Owners
 from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.rest.routes import web_application
@@ -112,6 +113,7 @@ async def hub(settings: HubSettings, clock: Clock) -> AsyncIterator[HubAddresses
         door = Door(head, ProvisioningHead(verbs.provisioning, clock=clock))
 
         courier = Courier(verbs.commands, verbs.connections)
+        verbs.commands.on_queued = verbs.owners.queued
         stack.push_async_callback(courier.drain)
 
         server_tls = ServerTls(settings, clock)
@@ -177,13 +179,15 @@ def _verbs(
 ) -> Verbs:
     telemetry = Telemetry(log_database, clock)
     connections = Connections(clock)
+    # One process: whoever is connected is connected here.
+    owners: Owners = connections
     changes = Changes()
     journal = Journal(settings.host_name, settings.event_sources, clock)
     limits = PROFILES[settings.profile]
-    registry = Registry(database, connections, clock, changes, journal, limits.modules_per_device)
-    twins = Twins(database, connections, clock, changes, journal, limits)
-    methods = Methods(registry, connections)
-    deployments = Deployments(database, twins, connections, clock, changes, journal)
+    registry = Registry(database, owners, clock, changes, journal, limits.modules_per_device)
+    twins = Twins(database, owners, clock, changes, journal, limits)
+    methods = Methods(registry, owners)
+    deployments = Deployments(database, twins, owners, clock, changes, journal)
     known = database.read_now(policies.load)
     authorities = CaCertificates(database, journal, clock)
     by_certificate = DeviceCertificates(registry, authorities, clock)
@@ -195,7 +199,7 @@ def _verbs(
         methods=methods,
         commands=Commands(database, journal, clock),
         deployments=deployments,
-        fleet=fleet(database, connections, registry, twins, methods, deployments, changes, journal, clock),
+        fleet=fleet(database, owners, registry, twins, methods, deployments, changes, journal, clock),
         telemetry=telemetry,
         enrollments=Enrollments(database, settings.names, settings.host_name, authorities, journal, clock),
         provisioning=Provisioning(database, registry, twins, authorities, settings.host_name, clock),
@@ -208,6 +212,7 @@ def _verbs(
         consumers=Consumers(log_database, telemetry, clock),
         sinks=Sinks(log_database, telemetry, audit, settings.host_name, clock),
         outbox=Outbox(database, telemetry, journal, changes, clock),
+        owners=owners,
         connections=connections,
         containers=containers,
         clock=clock,

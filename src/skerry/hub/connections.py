@@ -1,27 +1,21 @@
-"""Which identities are connected to this hub now, and since when."""
+"""The connections that end in this process: ``Owners`` of a hub that is one process."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from skerry.clock import Clock, iso
-from skerry.contract.names import Identity
-from skerry.contract.resources import NEVER
+from skerry.contract.method import MethodRequest, MethodResponse
+from skerry.contract.names import DeviceId, Identity
+from skerry.errors import TimedOut, Unavailable
+from skerry.hub.owners import Presence, offline
 from skerry.protocol.device_session import DeviceSession, Kind
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """Whether an identity is connected, when that last changed and when it was last heard of (ISO, UTC)."""
-
-    connected: bool = False
-    updated: str = NEVER
-    last_activity: str = NEVER
 
 
 class Connections:
@@ -34,6 +28,10 @@ class Connections:
         self._changed = asyncio.Event()
         # Told of every session that began or listens to something else now.
         self.on_change: Callable[[DeviceSession], None] | None = None
+        # Told of every device with something new in its queue.
+        self.on_queued: Callable[[DeviceId], None] | None = None
+        # Told of everyone who came or went.
+        self.on_move: Callable[[Identity, Presence], None] | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -60,20 +58,38 @@ class Connections:
         if known is not None:
             self._presence[identity] = replace(known, last_activity=iso(self._clock.now()))
 
+    async def invoke(self, identity: Identity, request: MethodRequest) -> MethodResponse:
+        session = await self.wait_for(identity, "methods", request.connect_timeout_s)
+        if session is None:
+            raise offline(identity)
+        try:
+            return await session.invoke(request)
+        except Unavailable as exc:
+            raise TimedOut(f"{identity.client_id} went offline before it answered {request.name!r}") from exc
+
+    async def tell_desired(self, identity: Identity, patch: Mapping[str, Any], version: int) -> None:
+        session = self._sessions.get(identity)
+        if session is not None:
+            await session.send_desired(patch, version)
+
+    def queued(self, device: DeviceId) -> None:
+        if self.on_queued is not None:
+            self.on_queued(device)
+
+    def is_connected(self, identity: Identity) -> bool:
+        return identity in self._sessions
+
     def get(self, identity: Identity) -> DeviceSession | None:
         """The identity's session, or ``None`` while it is not connected."""
         return self._sessions.get(identity)
 
     def presence(self, identity: Identity) -> Presence | None:
-        """What is known since this process started; ``None`` when it has not connected since."""
         return self._presence.get(identity)
 
     def presences(self) -> dict[Identity, Presence]:
-        """Everyone who has connected since this process started, as of now."""
         return dict(self._presence)
 
     def connected_devices(self) -> int:
-        """How many devices, not modules, are connected."""
         return sum(identity.module is None for identity in self._sessions)
 
     async def wait_for(self, identity: Identity, kind: Kind, timeout_s: float) -> DeviceSession | None:
@@ -93,13 +109,11 @@ class Connections:
                 return None
 
     def close(self, identity: Identity, reason: str) -> None:
-        """End the identity's session, if it has one, and forget it."""
         session = self._sessions.get(identity)
         if session is not None:
             session.close(reason)
 
     def forget(self, identity: Identity) -> None:
-        """The identity no longer exists: end its session and drop what is known of it."""
         self.close(identity, "identity deleted")
         self._presence.pop(identity, None)
 
@@ -116,4 +130,6 @@ class Connections:
         now = iso(self._clock.now())
         presence = Presence(connected=connected, updated=now, last_activity=now)
         self._presence[identity] = presence
+        if self.on_move is not None:
+            self.on_move(identity, presence)
         return presence

@@ -28,7 +28,7 @@ class Courier:
         self._looking: dict[DeviceId, asyncio.Task[None]] = {}
         self._again: set[DeviceId] = set()
         self._delivering: set[asyncio.Task[None]] = set()
-        commands.on_queued = self.look
+        connections.on_queued = self.look
         connections.on_change = self._changed
 
     def look(self, device: DeviceId) -> None:

@@ -16,8 +16,8 @@ from skerry.contract.twin import difference, validate_patch
 from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_rows
 from skerry.hub.changes import Changes
-from skerry.hub.connections import Connections
 from skerry.hub.journal import Journal
+from skerry.hub.owners import Owners
 from skerry.hub.twins import DesiredChange, Twins, patched, replaced
 from skerry.store.database import Database
 
@@ -35,7 +35,7 @@ class Deployments:
         self,
         database: Database,
         twins: Twins,
-        connections: Connections,
+        owners: Owners,
         clock: Clock,
         changes: Changes,
         journal: Journal,
@@ -44,7 +44,7 @@ class Deployments:
         self._journal = journal
         self._database = database
         self._twins = twins
-        self._connections = connections
+        self._owners = owners
         self._clock = clock
 
     async def pinned(self) -> set[str]:
@@ -108,7 +108,7 @@ class Deployments:
         """After a manifest was applied: identities hear of their changes, removed ones are cut off."""
         self._journal.written()
         for identity in removed:
-            self._connections.forget(identity)
+            self._owners.forget(identity)
         for change in changes:
             self._twins.tell(change)
 

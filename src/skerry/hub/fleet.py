@@ -9,11 +9,11 @@ from skerry.hub.audit import Audit
 from skerry.hub.bulk import Bulk
 from skerry.hub.changes import Changes
 from skerry.hub.configurations import Configurations
-from skerry.hub.connections import Connections
 from skerry.hub.deployments import Deployments
 from skerry.hub.jobs import Jobs
 from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
+from skerry.hub.owners import Owners
 from skerry.hub.queries import Queries
 from skerry.hub.registry import Registry
 from skerry.hub.rollout import Rollout
@@ -43,7 +43,7 @@ class Fleet:
 
 def fleet(
     database: Database,
-    connections: Connections,
+    owners: Owners,
     registry: Registry,
     twins: Twins,
     methods: Methods,
@@ -53,9 +53,9 @@ def fleet(
     clock: Clock,
 ) -> Fleet:
     """The fleet verbs over these."""
-    queries = Queries(database, connections)
+    queries = Queries(database, owners)
     bulk = Bulk(registry, twins)
-    rollout = Rollout(database, connections, deployments, twins, changes, journal, clock)
+    rollout = Rollout(database, owners, deployments, twins, changes, journal, clock)
     return Fleet(
         queries=queries,
         bulk=bulk,

@@ -23,8 +23,8 @@ from skerry.contract.twin import Document, Twin, difference
 from skerry.hub import audit_rows, outbox_rows, twin_rows
 from skerry.hub.actor import actor
 from skerry.hub.audit_rows import Entry
-from skerry.hub.connections import Presence
 from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.owners import Presence
 
 # How much of what changed is named in an entry of the audit log.
 DETAIL_CHARS_MAX = 500

@@ -7,19 +7,19 @@ import logging
 from skerry.contract.json_text import compact
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import Identity
-from skerry.errors import Damaged, InvalidInput, NotFound, TimedOut, Unavailable
-from skerry.hub.connections import Connections
+from skerry.errors import Damaged, InvalidInput
+from skerry.hub.owners import Owners
 from skerry.hub.registry import Registry
 
 log = logging.getLogger(__name__)
 
 
 class Methods:
-    """Calls go to the identity's session; nothing is stored (contract §4.3, method request)."""
+    """Calls go to whoever holds the connection; nothing is stored (contract §4.3, method request)."""
 
-    def __init__(self, registry: Registry, connections: Connections) -> None:
+    def __init__(self, registry: Registry, owners: Owners) -> None:
         self._registry = registry
-        self._connections = connections
+        self._owners = owners
 
     async def invoke(self, identity: Identity, request: MethodRequest) -> MethodResponse:
         """The answer of the device; waits ``connect_timeout_s`` for it to come online.
@@ -29,17 +29,7 @@ class Methods:
         Damaged (its answer is not JSON).
         """
         self._registry.require(identity)
-        session = await self._connections.wait_for(identity, "methods", request.connect_timeout_s)
-        if session is None:
-            raise NotFound(
-                f"{identity.client_id} is not online",
-                hint="give connectTimeoutInSeconds to wait for it, or look at its connectionState",
-                code_name="DeviceNotOnline",
-            )
-        try:
-            response = await session.invoke(request)
-        except Unavailable as exc:
-            raise TimedOut(f"{identity.client_id} went offline before it answered {request.name!r}") from exc
+        response = await self._owners.invoke(identity, request)
         try:
             compact(response.payload)
         except InvalidInput as exc:

@@ -17,9 +17,9 @@ from skerry.contract.query import Collection, Query, parse_query, project
 from skerry.contract.query_expression import Aggregate, Path, paths
 from skerry.errors import InvalidInput
 from skerry.hub import twin_documents
-from skerry.hub.connections import Connections
 from skerry.hub.fresh import fresh_key
 from skerry.hub.job_rows import device_job
+from skerry.hub.owners import Owners
 from skerry.hub.query_columns import KEYS, ONLINE, ONLINE_JOIN, ONLINE_MEMBERS, ROWS, SOURCES, places
 from skerry.hub.query_groups import group_rows, group_statement
 from skerry.hub.query_sql import Compiler, Parameter, Sql, register
@@ -55,9 +55,9 @@ class _Position:
 class Queries:
     """Each page is one consistent snapshot; a change between pages never shifts the rows of the next."""
 
-    def __init__(self, database: Database, connections: Connections) -> None:
+    def __init__(self, database: Database, owners: Owners) -> None:
         self._database = database
-        self._connections = connections
+        self._owners = owners
 
     async def prepare(self) -> None:
         """Make, once per hub, the key that seals continuation tokens."""
@@ -74,7 +74,7 @@ class Queries:
         limit = min(max(size, 1), PAGE_MAX)
         if query.top is not None:
             limit = min(limit, query.top - position.given)
-        presences = self._connections.presences()
+        presences = self._owners.presences()
         read = _read_groups if query.aggregates else _read_rows
         items, after = await self._database.read(
             lambda connection: read(connection, query, presences, limit, position)
@@ -87,12 +87,12 @@ class Queries:
 
     async def count(self, query: Query) -> int:
         """How many rows it answers; for a single COUNT() what that counts."""
-        presences = self._connections.presences()
+        presences = self._owners.presences()
         return await self._database.read(lambda connection: _count(connection, query, presences))
 
     async def identities(self, query: Query) -> list[Identity]:
         """The devices or modules a query is about, by name."""
-        presences = self._connections.presences()
+        presences = self._owners.presences()
 
         def work(connection: sqlite3.Connection) -> list[Identity]:
             statement = _keys_statement(query, presences, query.top or -1, None)

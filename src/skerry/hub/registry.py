@@ -13,9 +13,9 @@ from skerry.contract.resources import DeviceRecord, DeviceRequest, ModuleRecord,
 from skerry.errors import AlreadyExists, InvalidInput, NotAllowed, PreconditionFailed
 from skerry.hub import etags, identity_rows
 from skerry.hub.changes import CONNECTION_STATE, Changes
-from skerry.hub.connections import Connections, Presence
 from skerry.hub.identity_rows import Admission, IdentityRow
 from skerry.hub.journal import Journal
+from skerry.hub.owners import Owners, Presence
 from skerry.hub.subscriptions import key
 from skerry.store.database import Database
 
@@ -39,7 +39,7 @@ class Registry:
     def __init__(
         self,
         database: Database,
-        connections: Connections,
+        owners: Owners,
         clock: Clock,
         changes: Changes,
         journal: Journal,
@@ -49,7 +49,7 @@ class Registry:
         self._changes = changes
         self._journal = journal
         self._database = database
-        self._connections = connections
+        self._owners = owners
         self._clock = clock
 
     def device(self, device: DeviceId) -> DeviceRecord:
@@ -141,7 +141,7 @@ class Registry:
             return [one.identity for one in gone]
 
         for gone in await self._database.write(work):
-            self._connections.forget(gone)
+            self._owners.forget(gone)
         self._changes.tell(identity)
         log.info("deleted %s", identity.client_id)
 
@@ -233,7 +233,7 @@ class Registry:
             return False
 
         if await self._database.write(work):
-            self._connections.close(identity, "its credentials changed")
+            self._owners.close(identity, "its credentials changed")
         self._changes.tell(identity)
         log.info("%s %s", "created" if if_match is None else "updated", identity.client_id)
 
@@ -248,13 +248,13 @@ class Registry:
                 self._journal.created(connection, module)
 
     def _close_all(self, device: DeviceId, reason: str) -> None:
-        self._connections.close(Identity(device), reason)
+        self._owners.close(Identity(device), reason)
         for module in self.modules(device):
-            self._connections.close(module.identity, reason)
+            self._owners.close(module.identity, reason)
 
     def _now(self, row: IdentityRow) -> IdentityRow:
         """The row with the times of this process, which are newer than the stored ones."""
-        presence = self._connections.presence(row.identity)
+        presence = self._owners.presence(row.identity)
         if presence is None:
             return row
         return replace(row, connection_updated=presence.updated, last_activity=presence.last_activity)

@@ -18,9 +18,9 @@ from skerry.errors import SkerryError
 from skerry.hub import configuration_rows, identity_rows, twin_rows
 from skerry.hub.actor import Actor, acting
 from skerry.hub.changes import CONNECTION_STATE, REPORTED, Changes
-from skerry.hub.connections import Connections
 from skerry.hub.deployments import Deployments, apply_manifest
 from skerry.hub.journal import Journal
+from skerry.hub.owners import Owners
 from skerry.hub.rollout_plan import Decision, describe, plan
 from skerry.hub.twins import DesiredChange, Twins, patched
 from skerry.store.database import Database
@@ -41,14 +41,14 @@ class Rollout:
     def __init__(
         self,
         database: Database,
-        connections: Connections,
+        owners: Owners,
         deployments: Deployments,
         twins: Twins,
         changes: Changes,
         journal: Journal,
         clock: Clock,
     ) -> None:
-        self._connections = connections
+        self._owners = owners
         self._journal = journal
         self._database = database
         self._deployments = deployments
@@ -83,7 +83,7 @@ class Rollout:
 
     async def plan(self, document: Any, name: str) -> list[Json]:
         """What a configuration would change, device by device, before it is there. Raises InvalidInput."""
-        wanted, presences = parse_configuration(document, name), self._connections.presences()
+        wanted, presences = parse_configuration(document, name), self._owners.presences()
 
         def work(connection: sqlite3.Connection) -> list[Json]:
             known = configuration_rows.listed(connection)
@@ -117,7 +117,7 @@ class Rollout:
         return identities
 
     async def _settle(self, batch: Sequence[Identity]) -> None:
-        known, presences = self._configurations, self._connections.presences()
+        known, presences = self._configurations, self._owners.presences()
 
         def work(connection: sqlite3.Connection) -> list[Identity]:
             decisions = [plan(connection, identity, known, presences) for identity in batch]
@@ -127,7 +127,7 @@ class Rollout:
         await asyncio.gather(*[self._apply(identity, known) for identity in due])
 
     async def _apply(self, identity: Identity, known: Sequence[Configuration]) -> None:
-        now, presences = iso(self._clock.now()), self._connections.presences()
+        now, presences = iso(self._clock.now()), self._owners.presences()
 
         def work(
             connection: sqlite3.Connection,

@@ -12,8 +12,8 @@ from skerry.contract.names import Identity
 from skerry.contract.resources import twin_json
 from skerry.contract.twin import Twin
 from skerry.hub import command_rows, identity_rows, twin_rows
-from skerry.hub.connections import Presence
 from skerry.hub.identity_rows import IdentityRow
+from skerry.hub.owners import Presence
 from skerry.hub.subscriptions import key
 
 Json = dict[str, Any]

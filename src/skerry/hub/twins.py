@@ -25,10 +25,10 @@ from skerry.contract.twin import (
 from skerry.errors import InvalidInput, PreconditionFailed, TooLarge, Unavailable
 from skerry.hub import twin_rows
 from skerry.hub.changes import REPORTED, Changes
-from skerry.hub.connections import Connections
 from skerry.hub.etags import matches
 from skerry.hub.fresh import fresh_etag
 from skerry.hub.journal import Journal
+from skerry.hub.owners import Owners
 from skerry.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Twins:
     def __init__(
         self,
         database: Database,
-        connections: Connections,
+        owners: Owners,
         clock: Clock,
         changes: Changes,
         journal: Journal,
@@ -64,7 +64,7 @@ class Twins:
         self._changes = changes
         self._journal = journal
         self._database = database
-        self._connections = connections
+        self._owners = owners
         self._clock = clock
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -121,13 +121,10 @@ class Twins:
 
     def tell(self, change: DesiredChange) -> None:
         """Send a change to its identity if it is connected and wants it; order is that of the calls."""
-        session = self._connections.get(change.identity)
-        if session is None:
-            return
 
         async def send() -> None:
             try:
-                await session.send_desired(change.patch, change.version)
+                await self._owners.tell_desired(change.identity, change.patch, change.version)
             except Unavailable as gone:
                 # It will compare $version when it is back (contract §1.4).
                 log.info(

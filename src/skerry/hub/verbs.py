@@ -17,6 +17,7 @@ from skerry.hub.enrollments import Enrollments
 from skerry.hub.fleet import Fleet
 from skerry.hub.methods import Methods
 from skerry.hub.outbox import Outbox
+from skerry.hub.owners import Owners
 from skerry.hub.provisioning import Provisioning
 from skerry.hub.registry import Registry
 from skerry.hub.sinks import Sinks
@@ -47,6 +48,8 @@ class Verbs:
     consumers: Consumers
     sinks: Sinks
     outbox: Outbox
+    owners: Owners
+    # Those that end in this process.
     connections: Connections
     containers: Containers
     clock: Clock

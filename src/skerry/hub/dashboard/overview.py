@@ -43,7 +43,7 @@ async def overview(verbs: Verbs) -> Sequence[DeviceView]:
     return [
         DeviceView(
             name=str(device.device_id),
-            connected=verbs.connections.get(device.identity) is not None,
+            connected=verbs.owners.is_connected(device.identity),
             enabled=device.status == "enabled",
             iot_edge=device.iot_edge,
             last_activity=device.last_activity_time,
@@ -64,7 +64,7 @@ def _modules(verbs: Verbs, device: DeviceId) -> Sequence[ModuleView]:
         _module(
             str(record.module_id),
             reported.get(str(record.module_id).removeprefix("$"), {}),
-            connected=verbs.connections.get(record.identity) is not None,
+            connected=verbs.owners.is_connected(record.identity),
         )
         for record in records
     ]

@@ -13,8 +13,8 @@ from skerry.contract.message import Message
 from skerry.contract.names import HUB_MODULE, DeviceId, Identity, ModuleId
 from skerry.contract.topics import ConnectName
 from skerry.errors import InvalidInput, SkerryError
-from skerry.hub.connections import Presence
 from skerry.hub.faults import requested_delay_s
+from skerry.hub.owners import Presence
 from skerry.hub.subscriptions import Subscriptions
 from skerry.hub.verbs import Verbs
 from skerry.protocol.device_session import DeviceSession

@@ -136,7 +136,7 @@ async def device_statistics(request: Request) -> Response:
 
 async def service_statistics(request: Request) -> Response:
     require(request, Right.REGISTRY_READ)
-    return Answer({"connectedDeviceCount": verbs_of(request).connections.connected_devices()})
+    return Answer({"connectedDeviceCount": verbs_of(request).owners.connected_devices()})
 
 
 def _device(request: Request, record: DeviceRecord) -> Response:
@@ -157,4 +157,4 @@ def _module_json(request: Request, record: ModuleRecord) -> dict[str, Any]:
 
 
 def _connected(request: Request, identity: Identity) -> bool:
-    return verbs_of(request).connections.get(identity) is not None
+    return verbs_of(request).owners.is_connected(identity)

@@ -32,8 +32,7 @@ async def devices_in_scope(request: Request) -> Response:
     verbs = verbs_of(request)
     children = await verbs.registry.children(device)
     documents = [
-        device_json(child, verbs.connections.get(child.identity) is not None, c2d_count=0)
-        for child in children
+        device_json(child, verbs.owners.is_connected(child.identity), c2d_count=0) for child in children
     ]
     answer = {"devices": documents, "modules": [], "continuationLink": ""}
     if any(child.auth_type == "certificateAuthority" for child in children):

@@ -65,7 +65,7 @@ def _twin(request: Request, identity: Identity, twin: Twin) -> Response:
     document = twin_json(
         record,
         twin,
-        verbs.connections.get(identity) is not None,
+        verbs.owners.is_connected(identity),
         c2d_count=waiting,
         configurations=states or None,
     )
