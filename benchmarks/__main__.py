@@ -19,7 +19,7 @@ from benchmarks.rounds import Options
 NAMES = (
     *("edge_hub", "backlog", "module", "serving", "decode"),
     *("message_path", "model_update", "endurance"),
-    *("deploy", "power_cycle", "memory", "hub_connections", "hub_verbs"),
+    *("deploy", "power_cycle", "memory", "hub_connections", "hub_verbs", "registry"),
 )
 # Half an hour: only when asked for by name.
 LONG = ("families",)

@@ -47,6 +47,7 @@ ROWS = {
         "query for one device",
         "query over all: a reported property",
     ],
+    "registry": ["push of a layer over TLS", "pull of a layer over TLS"],
     "memory": ["PSS of daemon + agent + edge hub, idle, 3 modules"],
 }
 
