@@ -58,6 +58,10 @@ hub.add_command(registry)
     help="PEM chain to show instead of the hub's own; taken anew when the file changes.",
 )
 @click.option("--certificate-key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key.")
+@click.option("--telemetry-keep-days", type=float, default=7.0, show_default=True, help="Older events go.")
+@click.option("--telemetry-keep-messages", type=int, default=1_000_000, show_default=True)
+@click.option("--telemetry-keep-bytes", type=int, default=10 * 1024**3, show_default=True)
+@click.option("--uploads-keep-bytes", type=int, default=10 * 1024**3, show_default=True, help="All files.")
 @click.option(
     "--profile",
     type=click.Choice([*PROFILES]),

@@ -217,6 +217,10 @@ HUB_MIGRATIONS = (
     ) STRICT;
     """,
     "ALTER TABLE identities ADD COLUMN model_id TEXT NOT NULL DEFAULT '';",
+    """
+    CREATE INDEX blobs_by_digest ON blobs (digest);
+    CREATE INDEX blocks_by_digest ON blocks (digest);
+    """,
 )
 
 # AUTOINCREMENT: a sequence number is never given twice, also after the newest rows were trimmed.

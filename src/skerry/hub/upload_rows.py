@@ -171,6 +171,15 @@ def digests(connection: sqlite3.Connection) -> set[str]:
     }
 
 
+def refers(connection: sqlite3.Connection, digest: str) -> bool:
+    """Whether something refers to this content."""
+    sql = (
+        "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1)"
+        " OR EXISTS (SELECT 1 FROM blocks WHERE digest = ?1)"
+    )
+    return bool(connection.execute(sql, (digest,)).fetchone()[0])
+
+
 def _upload(row: tuple[str, str, str, str, str, str]) -> Upload:
     correlation, device, blob, host, signature, expires = row
     return Upload(correlation, BlobName(DeviceId(device), blob), host, signature, expires)

@@ -230,10 +230,13 @@ class Uploads:
         removed = 0
         for digest in stored[:SWEEP_FILES]:
             # Looked at again without a wait before the file goes: a write may just have made it its own.
-            if self._writing == 0 and digest not in self._database.read_now(rows.digests):
+            if self._writing == 0 and not self._refers(digest):
                 self._blobs.path(digest).unlink(missing_ok=True)
                 removed += 1
         return removed
+
+    def _refers(self, digest: str) -> bool:
+        return self._database.read_now(lambda connection: rows.refers(connection, digest))
 
     async def keep_swept(self) -> None:
         """Sweep now and every half minute, for ever."""

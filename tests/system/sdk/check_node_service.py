@@ -48,5 +48,5 @@ def test_the_node_service_sdk_does_its_work(hub: Hub) -> None:
         "feedback": "Success",
         "job": "completed",
         "twin": "node",
-        "command": 4,
+        "command": [207, {"got": 4}],
     }

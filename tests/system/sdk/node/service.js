@@ -85,7 +85,8 @@ async function service() {
   said.job = 'completed';
   const twins = new DigitalTwinClient(new IoTHubTokenCredentials(text));
   said.twin = (await twins.getDigitalTwin('node')).$dtId;
-  said.command = (await twins.invokeCommand('node', 'go', 4)).got;
+  const command = await twins.invokeCommand('node', 'go', 4);
+  said.command = [command.xMsCommandStatuscode, command.body];
   await client.close();
   await hub.close();
 }
