@@ -47,9 +47,10 @@ async def module(**settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, asyn
                 while not await _ready(http):
                     await asyncio.sleep(0.05)
             yield http, process
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(START_S):
-            assert await process.wait() == 0
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(START_S):
+                assert await process.wait() == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -120,3 +121,49 @@ async def test_two_processes_share_a_port(tmp_path: Path) -> None:
         finally:
             second.terminate()
             await second.wait()
+
+
+async def _other(process: asyncio.subprocess.Process) -> int:
+    """The process that it started beside itself."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    async with asyncio.timeout(START_S):
+        while not (pids := (await asyncio.to_thread(children.read_text)).split()):
+            await asyncio.sleep(0.02)
+    [pid] = map(int, pids)
+    return pid
+
+
+async def test_several_processes_serve_one_port_and_end_together(tmp_path: Path) -> None:
+    make_package(tmp_path / "model")
+    settings = {"SKERRY_MODEL_DIR": str(tmp_path / "model"), "SKERRY_PROCESSES": "2"}
+    async with module(**settings) as (http, process):
+        other = await _other(process)
+        served: set[str] = set()
+        async with asyncio.timeout(START_S):
+            # Each process gives ids of its own; a new connection may meet either.
+            while len(served) < 2:
+                headers = {"connection": "close"}
+                answer = await http.post("/score", content=picture(BLUE), headers=headers)
+                assert answer.json()["label"] == "blue"
+                served.add(answer.headers["x-request-id"][:24])
+    assert not await _runs(other)
+
+
+async def test_when_the_first_is_killed_the_others_end_too(tmp_path: Path) -> None:
+    make_package(tmp_path / "model")
+    settings = {"SKERRY_MODEL_DIR": str(tmp_path / "model"), "SKERRY_PROCESSES": "2"}
+    async with module(**settings) as (_, process):
+        other = await _other(process)
+        process.kill()
+        await process.wait()
+        async with asyncio.timeout(START_S):
+            while await _runs(other):
+                await asyncio.sleep(0.05)
+
+
+async def _runs(pid: int) -> bool:
+    try:
+        state = await asyncio.to_thread(Path(f"/proc/{pid}/stat").read_text)
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"

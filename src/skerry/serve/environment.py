@@ -38,6 +38,10 @@ class Environment:
     """Of the images of a named source the newest wins; otherwise a full queue refuses the newest."""
     http_shared: bool = False
     """Other processes may serve the same port; the kernel spreads the connections."""
+    processes: int = 1
+    """How many processes serve the HTTP port; only the first is a module, serves gRPC and the live page."""
+    crew_member: bool = False
+    """Whether this is one of the others: it ends when its input does."""
     grpc_port: int | None = None
     """Where the Open Inference Protocol is served over gRPC; None: nowhere."""
     live_port: int | None = None
@@ -58,12 +62,20 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
     Raises InvalidInput naming the variable and its value.
     """
     keys = trusted_keys(environ)
+    update = read_update_settings(environ, keys)
+    processes = _whole(environ, "SKERRY_PROCESSES", 1, 1, 64)
+    if processes > 1 and (update is not None or environ.get("SKERRY_DRIVER")):
+        raise InvalidInput(
+            "several processes serve one fixed package: neither updates of the model nor a driver",
+            hint="leave SKERRY_PROCESSES, or SKERRY_STATE_DIR and SKERRY_DRIVER, out",
+            field="SKERRY_PROCESSES",
+        )
     return Environment(
         model_dir=Path(environ.get("SKERRY_MODEL_DIR") or "/opt/skerry/model"),
         http_host=environ.get("SKERRY_HTTP_HOST") or "0.0.0.0",
         http_port=_whole(environ, "SKERRY_HTTP_PORT", 5001, 0, 65535),
-        threads=_whole(environ, "SKERRY_THREADS", cpus, 1, 256),
-        threads_fixed=bool(environ.get("SKERRY_THREADS", "").strip()),
+        threads=_whole(environ, "SKERRY_THREADS", max(1, cpus // processes), 1, 256),
+        threads_fixed=bool(environ.get("SKERRY_THREADS", "").strip()) or processes > 1,
         candidate=environ.get("SKERRY_CANDIDATE", "").strip(),
         probe=_choice(environ, "SKERRY_PROBE", ("auto", "off")) == "auto",
         decode_threads=_whole(environ, "SKERRY_DECODE_THREADS", DECODE_THREADS, 1, 64),
@@ -72,12 +84,14 @@ def read_environment(environ: Mapping[str, str], cpus: int) -> Environment:
         log_level=environ.get("SKERRY_LOG_LEVEL") or "info",
         compute=_choice(environ, "SKERRY_COMPUTE", ("auto", "loop", "thread")),
         latest_wins=_choice(environ, "SKERRY_BACKPRESSURE", ("refuse", "latest")) == "latest",
-        http_shared=_choice(environ, "SKERRY_HTTP_SHARED", ("0", "1")) == "1",
+        http_shared=_choice(environ, "SKERRY_HTTP_SHARED", ("0", "1")) == "1" or processes > 1,
+        processes=processes,
+        crew_member=environ.get("SKERRY_CREW_MEMBER") == "1",
         grpc_port=_port(environ, "SKERRY_GRPC_PORT"),
         live_port=_port(environ, "SKERRY_LIVE_PORT"),
         driver=Path(environ["SKERRY_DRIVER"]) if environ.get("SKERRY_DRIVER") else None,
         trusted_keys=keys,
-        update=read_update_settings(environ, keys),
+        update=update,
         edge=bool(environ.get("IOTEDGE_WORKLOADURI")),
     )
 

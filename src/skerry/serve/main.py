@@ -150,8 +150,33 @@ async def serve(
             )
             await front.start()
             stack.push_async_callback(front.close)
-        await stopping.wait()
+        if settings.crew_member:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
+        if settings.processes > 1:
+            await _serve_together(settings, environ, listener.port, stopping)
+        else:
+            await stopping.wait()
         log.info("stopping")
+
+
+async def _serve_together(
+    settings: Environment, environ: Mapping[str, str], port: int, stopping: asyncio.Event
+) -> None:
+    """Until ``stopping`` is set. Raises Unavailable when one of the processes ends before."""
+    # Imported here: one process needs none of it.
+    from skerry.serve.crew import Crew
+
+    crew = await Crew.start(settings.processes - 1, environ, port=port, threads=settings.threads)
+    waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(crew.broken())]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await crew.close()
 
 
 async def _start_grpc(plane: Plane, host: str, port: int) -> RpcListener:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from skerry.errors import InvalidInput
 from skerry.serve.environment import Environment, read_environment
 from skerry.serve.healthcheck import healthy
 from skerry.serve.main import EXIT_MODEL, EXIT_SETTINGS, EXIT_UNAVAILABLE
@@ -230,6 +231,15 @@ def test_a_taken_port_exits_saying_so(tmp_path: Path) -> None:
         found = run(environment(tmp_path / "model", SKERRY_HTTP_PORT=port))
     assert found.returncode == EXIT_UNAVAILABLE
     assert port in found.stderr.splitlines()[-1]
+
+
+def test_several_processes_share_the_cores_and_serve_one_fixed_package() -> None:
+    settings = read_environment({"SKERRY_PROCESSES": "2"}, cpus=4)
+    assert (settings.processes, settings.threads, settings.http_shared) == (2, 2, True)
+    assert read_environment({"SKERRY_PROCESSES": "8"}, cpus=4).threads == 1
+    for other in ({"SKERRY_STATE_DIR": "/state"}, {"SKERRY_DRIVER": "/driver.py"}):
+        with pytest.raises(InvalidInput, match="several processes"):
+            read_environment({"SKERRY_PROCESSES": "2", **other}, cpus=4)
 
 
 def test_an_empty_environment_means_the_containers_defaults() -> None:
