@@ -159,3 +159,9 @@ async def test_only_the_owners_of_provisioning_may_enrol(
 async def test_the_provisioning_owner_has_no_right_at_the_hub(hub: RunningHub) -> None:
     token = hub.token("provisioningserviceowner")
     assert (await hub.raw("GET", "/devices?api-version=2021-04-12", token)).status_code == 403
+
+
+async def test_the_path_that_nodes_client_spells_differently_works(hub: RunningHub) -> None:
+    await hub.service.put_enrollment("line", symmetric(), group=True)
+    answer = await hub.raw("POST", "/enrollmentgroups/line/attestationmechanism")
+    assert answer.json() == await hub.service.enrollment_attestation("line", group=True)

@@ -31,6 +31,8 @@ def routes() -> list[BaseRoute]:
                 Route(f"/{kind}/{{id}}/attestationmechanism", attestation, methods=["POST"]),
             )
         ),
+        # Node's client spells this one path without the capital; at Azure it makes no difference.
+        Route(f"/{GROUP.lower()}/{{id}}/attestationmechanism", attestation, methods=["POST"]),
         Route("/registrations/{id}", get_registration, methods=["GET"]),
         Route("/registrations/{id}", forget_registration, methods=["DELETE"]),
         Route("/registrations/{id}/query", query_registrations, methods=["POST"]),
@@ -120,7 +122,7 @@ def _verbs(request: Request) -> Enrollments:
 
 
 def _group(request: Request) -> bool:
-    return request.url.path.startswith(f"/{GROUP}/")
+    return request.url.path.lower().startswith(f"/{GROUP.lower()}/")
 
 
 def _id(request: Request) -> str:

@@ -21,7 +21,13 @@ from skerry.protocol.provisioning_head import refusal
 log = logging.getLogger(__name__)
 
 # The service API of provisioning has errors of its own shape (contract §5.4).
-ENROLLMENT_PATHS = ("/enrollments", "/enrollmentGroups", "/registrations", "/provisioning")
+ENROLLMENT_PATHS = (
+    "/enrollments",
+    "/enrollmentGroups",
+    "/enrollmentgroups",
+    "/registrations",
+    "/provisioning",
+)
 # Names for what the HTTP layer itself refuses.
 HTTP_NAMES = {404: "NotFound", 405: "MethodNotAllowed"}
 # Fields of an error that tell a program where the fault is; they go along in the body.

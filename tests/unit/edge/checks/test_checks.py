@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from skerry.clock import ManualClock, SystemClock
+from skerry.contract.credentials import ConnectionString
+from skerry.contract.names import DeviceId
 from skerry.edge.checks import (
     certificates,
     config,
@@ -29,8 +31,10 @@ from skerry.edge.checks import (
 )
 from skerry.edge.checks.check import Device
 from skerry.edge.checks.suite import CHECKS, run_all
-from skerry.edge.daemon.provisioning import read_connection
+from skerry.edge.daemon.identity_source import Certificate, Manual
+from skerry.edge.daemon.provisioning import provision, read_connection
 from skerry.errors import InvalidInput
+from skerry.service.certificates import self_signed
 from tests.support import edge
 from tests.support.ports import free_ports
 
@@ -150,3 +154,17 @@ async def test_modules_that_do_not_run_and_images_that_lack(tmp_path: Path) -> N
         assert "there is no image cnn:9" in found.text
         assert "push it" in found.hint
     assert (await workload_sockets.run(ill)).text == "no workload socket answers for cnn, ok"
+
+
+@pytest.mark.parametrize(("days", "outcome"), [(90, "ok"), (10, "warning")])
+async def test_the_certificate_by_which_the_device_proves_itself(
+    tmp_path: Path, days: int, outcome: str
+) -> None:
+    own = self_signed("d", SystemClock(), days * 86_400)
+    connection = ConnectionString("h", DeviceId("d"), x509=True)
+    source = Manual(connection, Certificate(own.cert_chain_pem, own.key_pem))
+    made = provision(tmp_path / "d", source).settings
+    device = Device(made.data_dir, made, read_connection(made), None, None, SystemClock())
+    assert (await certificates.run(device)).outcome == outcome
+    late = replace(device, clock=ManualClock(datetime(2060, 1, 1, tzinfo=UTC)))
+    assert (await certificates.run(late)).outcome == "error"
