@@ -56,7 +56,7 @@ def _family(name: str, side: int, options: Options) -> tuple[Row, list[str]]:
         (work / "samples" / f"{i}.png").write_bytes(buffer.getvalue())
     (work / "labels.txt").write_text("\n".join(f"class {i}" for i in range(CLASSES)))
     seconds = QUICK_SECONDS if options.quick else SECONDS
-    keras = _keras(name, side, work, seconds, options.rounds)
+    keras, scaling = _keras(name, side, work, seconds, options.rounds)
     wish = Wish(QUICK_NAMES if options.quick else NAMES, Gate(), ship="all", seconds=seconds)
     request = BuildRequest(
         work / f"{name}.keras",
@@ -65,6 +65,7 @@ def _family(name: str, side: int, options: Options) -> tuple[Row, list[str]]:
         work / "package",
         wish=wish,
         golden_count=4,
+        scaling=scaling,
     )
     report = build(request, lambda _: None)
     best = next(c for c in report.candidates if c.kind.name == report.chosen)
@@ -76,12 +77,12 @@ def _family(name: str, side: int, options: Options) -> tuple[Row, list[str]]:
     return row, [f"{name}: {_steps(report)}", *(f"{name}: {line}" for line in _candidates(report))]
 
 
-def _keras(name: str, side: int, work: Path, seconds: float, rounds: int) -> list[float]:
-    """Write the model, and the median milliseconds of ``model.predict`` on one image, round by round."""
+def _keras(name: str, side: int, work: Path, seconds: float, rounds: int) -> tuple[list[float], str]:
+    """Write the model; the median milliseconds of ``model.predict`` by round, and the scaling it wants."""
     command = [sys.executable, "-m", "benchmarks.families_child", name, str(side), str(work)]
     done = subprocess.run([*command, str(seconds), str(rounds)], check=True, capture_output=True, text=True)
-    found: list[float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found = json.loads(done.stdout.splitlines()[-1])
+    return found["ms"], found["scaling"]
 
 
 def _steps(report: BuildReport) -> str:

@@ -1,6 +1,7 @@
 """Writes one model of keras.applications and times ``model.predict``: NAME SIDE FOLDER SECONDS ROUNDS.
 
-A process of its own, as TensorFlow stays out of the benchmark's. It prints a list: milliseconds by round.
+A process of its own, as TensorFlow stays out of the benchmark's. It prints the milliseconds by round, and
+what scaling the weights were made for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def main(name: str, side: str, folder: str, seconds: str, rounds: str) -> None:
     model = make(weights=None, input_shape=(size, size, 3), classes=CLASSES)
     inside = any(layer.__class__.__name__ == "Rescaling" for layer in model.layers)
     raw = images(size, 1)
-    enliven(model, raw if inside or name.startswith("ConvNeXt") else raw / np.float32(127.5) - 1, 3)
+    plain = inside or name.startswith("ConvNeXt")
+    enliven(model, raw if plain else raw / np.float32(127.5) - 1, 3)
     model.save(Path(folder, f"{name}.keras"))
     one = np.asarray(raw[:1])
     for _ in range(3):
@@ -37,7 +39,7 @@ def main(name: str, side: str, folder: str, seconds: str, rounds: str) -> None:
             model.predict(one, verbose=0)
             times.append((perf_counter() - began) * 1000)
         found.append(median(times))
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps({"ms": found, "scaling": "none" if plain else "tf"}) + "\n")
 
 
 if __name__ == "__main__":

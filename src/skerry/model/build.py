@@ -40,6 +40,8 @@ from skerry.service.memory import free_bytes
 Progress = Callable[[str], None]
 # A batch like the one the server forms; agreement is checked at 1 and at this size.
 BATCH = 8
+# Answers that differ by less are one answer: a network whose input is scaled wrongly gives the same to all.
+SAME = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,10 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     answers = witnesses.ask(request.origin, network, inputs, request.reference, progress)
     witnesses.require_numbers(answers.outputs, names)
     expected, witness = answers.outputs, answers.name
+    if len(expected) > 1 and np.ptp(expected, axis=0).max() < SAME:
+        progress(
+            "the original answers all samples alike, so agreement proves little: are they prepared rightly?"
+        )
     steps.begin("verify")
     run = OnnxSession(converted.onnx).run if converted.litert is None else LiteRtSession(converted.litert).run
     singles, batches = _run(run, inputs)

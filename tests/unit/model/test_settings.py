@@ -138,6 +138,18 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_settings(tmp_path / "other.toml")
 
 
+def test_answers_that_are_all_alike_are_doubted(request_: BuildRequest, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    request = replace(request_, labels=tmp_path / "labels.txt", scaling="unit")
+    said: list[str] = []
+    build(request, said.append)
+    assert not any("proves little" in line for line in said)
+    for path in request.samples.iterdir():
+        path.write_bytes(png(pixels(20, 24, seed=1)))
+    build(request, said.append)
+    assert any("answers all samples alike" in line for line in said)
+
+
 def test_the_guess_is_printed(request_: BuildRequest, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("a\nb\nc\n")
     said: list[str] = []
