@@ -14,6 +14,7 @@ class Operation(enum.Enum):
 
     CONNECT = "connect"
     TELEMETRY = "telemetry"
+    COMMAND_SEND = "command send"
     COMMAND_RECEIVE = "command receive"
     TWIN_READ = "twin read"
     TWIN_WRITE = "twin write"
@@ -55,6 +56,7 @@ AZURE = Limits(
         {
             Operation.CONNECT: Rate(100, 100),
             Operation.TELEMETRY: Rate(100, 100),
+            Operation.COMMAND_SEND: Rate(100 / 60, 100),
             Operation.COMMAND_RECEIVE: Rate(1000 / 60, 1000),
             Operation.TWIN_READ: Rate(100, 100),
             Operation.TWIN_WRITE: Rate(50, 50),
@@ -77,6 +79,7 @@ RELAXED = Limits(
     rates=MappingProxyType(
         {
             Operation.CONNECT: Rate(10, 50),
+            Operation.COMMAND_SEND: Rate(1_000, 10_000),
             Operation.COMMAND_RECEIVE: Rate(500, 5_000),
             Operation.TWIN_READ: Rate(2_000, 20_000),
             Operation.TWIN_WRITE: Rate(2_000, 20_000),

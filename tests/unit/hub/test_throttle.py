@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from skerry.amqp.message import Message, Properties
+from skerry.amqp.performatives import SENDER, Accepted, Rejected
 from skerry.clock import ManualClock
 from skerry.contract.hub_limits import AZURE, RELAXED, Operation, operation
 from skerry.errors import Throttled
 from skerry.hub import throttle
 from skerry.hub.throttle import Throttle
+from tests.unit.hub.amqp_client import amqp_client
 from tests.unit.hub.running import RunningHub, connected, running_hub
 
 
@@ -120,6 +123,21 @@ async def test_a_policy_over_its_rate_gets_429_with_a_time_to_wait(tmp_path: Pat
         assert (await hub.raw("POST", "/devices/query", service, body=query)).status_code == 200
         metrics = (await hub.raw("GET", "/metrics", "")).text
         assert 'skerry_hub_throttled_total{kind="query"} 1.0' in metrics
+
+
+async def test_a_service_that_floods_devices_over_amqp_is_refused(tmp_path: Path) -> None:
+    async with running_hub(tmp_path / "hub", profile="azure", amqp_port=0) as hub:
+        for name in ("a", "b", "c"):
+            await hub.service.create_device(name)
+        async with amqp_client(hub) as client:
+            link = await client.attach(SENDER, "/messages/devicebound")
+            outcomes = []
+            for n in range(120):
+                to = Properties(to=f"/devices/{'abc'[n % 3]}/messages/devicebound")
+                outcomes.append(await client.send(link, Message(b"x", to)))
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+        assert 1 <= len(refused) <= 20
+        assert len(refused) + sum(isinstance(outcome, Accepted) for outcome in outcomes) == 120
 
 
 async def test_a_device_over_its_rate_is_told_so_and_stays_connected(tmp_path: Path) -> None:

@@ -23,11 +23,13 @@ from skerry.amqp.message import decode_message
 from skerry.amqp.performatives import Accepted, Error, Outcome, Rejected
 from skerry.amqp.types import Uuid, Value
 from skerry.clock import iso
+from skerry.contract.hub_limits import Operation
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId
 from skerry.errors import InvalidInput, NotAllowed, NotFound, SkerryError, Throttled, TooLarge, Unsupported
 from skerry.hub.commands import Commands
 from skerry.hub.policies import Right
+from skerry.hub.throttle import Throttle
 
 from .visit import Node, Visit
 
@@ -39,7 +41,8 @@ ACKS = ("iothub-ack", "ack")
 class CommandSender(Node):
     """Messages are queued in the order they came; each is accepted once it is durable."""
 
-    def __init__(self, visit: Visit, link: Link, commands: Commands) -> None:
+    def __init__(self, visit: Visit, link: Link, commands: Commands, throttle: Throttle) -> None:
+        self._throttle = throttle
         self._visit = visit
         self._link = link
         self._commands = commands
@@ -64,6 +67,8 @@ class CommandSender(Node):
         try:
             if not self._visit.may(Right.SERVICE_CONNECT):
                 raise NotAllowed("the token has ended")
+            for policy in self._visit.grants:
+                self._throttle.take(f"policy {policy}", Operation.COMMAND_SEND)
             device, message = command_of(decode_message(payload))
             await self._commands.send(device, message)
             return Accepted()

@@ -109,7 +109,7 @@ class AmqpFront:
         if link.is_sender:
             return self._source(visit, link, name)
         if name == COMMANDS:
-            return CommandSender(visit, link, self._verbs.commands)
+            return CommandSender(visit, link, self._verbs.commands, self._verbs.throttle)
         raise NotFound(f"nothing takes messages at {link.address[:200]!r}")
 
     def _source(self, visit: Visit, link: Link, name: str) -> Node:
