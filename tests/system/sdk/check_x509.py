@@ -11,10 +11,11 @@ from azure.iot.device import X509, IoTHubDeviceClient, ProvisioningDeviceClient
 from azure.iot.device.exceptions import CredentialError
 
 from skerry.clock import SystemClock
+from skerry.errors import Unavailable
 from skerry.hub.client import ServiceClient
 from skerry.service.certificates import Authority, Issued, self_signed
-from tests.support.namespace import HUB_NAME
-from tests.support.stack import Hub
+from tests.support.namespace import GATEWAY_NAME, HUB_NAME
+from tests.support.stack import Edge, Hub, eventually
 from tests.system.sdk.clients import SDK_MARKS, answer_methods, json_message
 from tests.unit.hub.certified import self_signed_by, thumbprint
 
@@ -25,7 +26,9 @@ CLOCK = SystemClock()
 _new_x509: Any = X509
 
 
-def client_with(hub: Hub, folder: Path, device: str, own: Issued, *, websockets: bool = False) -> Any:
+def client_with(hub: Hub, folder: Path, device: str, own: Issued, **more: Any) -> Any:
+    """A client that trusts the hub's root, unless ``more`` says otherwise."""
+    options = {"server_verification_cert": hub.ca_file.read_text(), **more}
     folder.mkdir(exist_ok=True)
     (folder / "device.pem").write_text(own.cert_chain_pem)
     (folder / "device.key.pem").write_text(own.key_pem)
@@ -33,9 +36,8 @@ def client_with(hub: Hub, folder: Path, device: str, own: Issued, *, websockets:
         x509=_new_x509(str(folder / "device.pem"), str(folder / "device.key.pem")),
         hostname=HUB_NAME,
         device_id=device,
-        websockets=websockets,
-        server_verification_cert=hub.ca_file.read_text(),
         connection_retry=False,
+        **options,
     )
 
 
@@ -120,3 +122,37 @@ def test_devices_find_their_hub_by_certificate(hub: Hub, tmp_path: Path, websock
 def test_a_device_that_is_not_enrolled_is_refused(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(CredentialError):
         registered(hub, tmp_path / "d", "nobody", self_signed("nobody", CLOCK), websockets=False)
+
+
+@pytest.mark.parametrize("method", ["selfSigned", "certificateAuthority"])
+def test_a_leaf_device_works_through_the_gateway(hub: Hub, edge: Edge, tmp_path: Path, method: str) -> None:
+    plant = Authority.create("plant", CLOCK)
+    own = plant.issue_client("leaf-1")
+    hub.call(lambda service: service.put_certificate("plant", plant.certificate_pem, verified=True))
+    gateway = hub.call(lambda service: service.device("edge-1"))
+    authentication = {"type": method, "x509Thumbprint": {"primaryThumbprint": thumbprint(own)}}
+    leaf = hub.call(lambda service: service.create_device("leaf-1", authentication=authentication))
+    scoped = {**leaf, "deviceScope": gateway["deviceScope"]}
+    hub.call(lambda service: service.update_device(scoped))
+    client = client_with(
+        hub,
+        tmp_path / "d",
+        "leaf-1",
+        own,
+        gateway_hostname=GATEWAY_NAME,
+        server_verification_cert=edge.ca_file.read_text(),
+    )
+    client.connect()
+    answer_methods(client)
+    client.patch_twin_reported_properties({"led": True})
+    assert client.get_twin()["reported"]["led"] is True
+    eventually(lambda: _invoked(hub))
+    client.shutdown()
+
+
+def _invoked(hub: Hub) -> bool:
+    """Whether the hub reaches the leaf by now; the gateway has to have connected for it first."""
+    try:
+        return bool(hub.invoke("leaf-1", "blink", 1).payload["got"] == 1)
+    except Unavailable:
+        return False
