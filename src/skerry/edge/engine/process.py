@@ -37,7 +37,6 @@ from skerry.edge.engine.sandbox import Program, enter_argv, plain_command, plain
 from skerry.edge.engine.space import check_room
 from skerry.edge.engine.spawn import reap
 from skerry.errors import InvalidInput, NotFound, TimedOut, Unsupported
-from skerry.oci.layout import find_layout
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class ProcessEngine:
         return self._bwrap is not None
 
     async def pull(self, image: str, credentials: RegistryCredentials | None = None) -> None:
-        if self._pulled is not None and find_layout(self.images_dir, image) is None:
+        if self._pulled is not None and self._pulled.is_elsewhere(image, self.images_dir):
             await self._pulled.pull(image, credentials, self._images.lacking)
         needed = await asyncio.to_thread(self._images.size, image)
         check_room(image, needed, self._state)

@@ -17,7 +17,7 @@ from skerry.errors import StorageFull, Unsupported
 from skerry.oci import validate
 from skerry.oci.digest import Digest
 from skerry.oci.image import Image, Layer
-from skerry.oci.layout import DEFAULT_TAG, blob_path, read_layout
+from skerry.oci.layout import DEFAULT_TAG, blob_path, find_layout, read_layout
 from skerry.oci.reference import parse_reference
 from skerry.oci.registry.place import place_of
 from skerry.oci.registry.pull import PART, Found, fetch, find, write_pulled
@@ -50,6 +50,13 @@ class PulledImages:
         """The layout of an image that was pulled; its layers may have served their purpose and be gone."""
         path = self._path(image)
         return path if (path / "index.json").is_file() else None
+
+    def is_elsewhere(self, image: str, images: Path) -> bool:
+        """Whether the image is in a registry that its name tells, and not in the folder ``images``.
+
+        A bare name means a layout on this device: nobody is asked for it who happens to have one.
+        """
+        return parse_reference(image).registry is not None and find_layout(images, image) is None
 
     async def pull(self, image: str, given: RegistryCredentials | None, lacking: Lacking) -> Path:
         """Have the image's layout with the layers that ``lacking`` wants.

@@ -154,7 +154,7 @@ class ImageStore:
         if layout is None:
             raise NotFound(
                 f"there is no image {image}",
-                hint=f"put its OCI layout into {self._images}/<name>/<tag>, or use the Docker engine",
+                hint=f"put its OCI layout into {self._images}/<name>/<tag>, or name its registry",
                 image=image,
             )
         return layout
