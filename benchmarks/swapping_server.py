@@ -34,7 +34,6 @@ async def main(packages: list[Path]) -> None:
         activated.predictor,
         clock=SystemClock(),
         in_loop=computes_in_loop(settings, activated),
-        spare_core=settings.threads > 1,
     )
     listener = await HttpListener.start(http_handler(scorer, Measures()), clock=SystemClock())
     _say(str(listener.port))

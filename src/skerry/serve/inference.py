@@ -16,10 +16,6 @@ from skerry.serve.lane import Batch, Engine, Lane, deliver
 from skerry.serve.predictor import Predictor
 from skerry.serve.work import Work
 
-# From so many images on, a batch goes to the thread beside the loop where there is a core for it: the loop
-# reads and writes its sockets meanwhile. Fewer are done sooner than the way there and back takes.
-COMPANY = 4
-
 
 class Inference(Protocol):
     """Computes what is submitted, in order, in batches."""
@@ -40,18 +36,15 @@ class LoopInference:
 
     After a turn in which only one caller came, the next one is computed on the spot: a lone client then
     gets its answer without another turn of the loop, and company is batched again from the turn after.
-    ``spare_core``: there is another core, which full batches are computed on.
+    A full batch is not handed to another core either (docs/decisions, "computing in the loop").
     """
 
     in_loop = True
 
-    def __init__(self, predictor: Predictor, *, spare_core: bool = False) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self._engine = Engine(predictor)
         self._batcher: Batcher[Work] = Batcher(batch_max=predictor.batch_max)
         self._loop = asyncio.get_running_loop()
-        self._beside = spare_core and predictor.batch_max >= COMPANY
-        self._lane: Lane | None = None
-        self._idle = asyncio.Event()
         self._due = False
         self._callers = 0
         self._lonely = False
@@ -60,19 +53,13 @@ class LoopInference:
         self._callers += 1
         for work in works:
             self._batcher.ready(work)
-        if self._lonely and self._callers == 1 and not self._batcher.running:
-            self._plan()
+        self._plan()
+        if self._lonely and self._callers == 1:
             self._compute()
-        else:
-            self._plan()
 
     async def close(self) -> None:
-        while self._batcher.waiting or self._batcher.running:
-            self._idle.clear()
-            self._plan()
-            await self._idle.wait()
-        if self._lane is not None:
-            self._lane.close()
+        while self._batcher.waiting:
+            self._compute()
 
     def _plan(self) -> None:
         if not self._due:
@@ -84,31 +71,16 @@ class LoopInference:
         self._due = False
         self._lonely = self._callers == 1 and self._batcher.waiting <= 1
         self._callers = 0
-        if not self._batcher.running:
-            self._compute()
-        if self._batcher.waiting and not self._batcher.running:
+        self._compute()
+        if self._batcher.waiting:
             self._plan()
-        if not self._batcher.running:
-            self._idle.set()
 
     def _compute(self) -> None:
         batch = self._batcher.next()
-        if self._beside and len(batch) >= COMPANY:
-            if self._lane is None:
-                self._lane = Lane(self._engine, self._finished)
-            self._lane.run(batch)
-        elif batch:
+        if batch:
             self._engine.run(batch)
             self._batcher.finished()
             deliver(batch)
-
-    def _finished(self, batch: Batch) -> None:
-        self._batcher.finished()
-        if self._batcher.waiting >= COMPANY:
-            # The core shall not wait until these answers are written.
-            self._compute()
-        deliver(batch)
-        self._plan()
 
 
 class ThreadInference:

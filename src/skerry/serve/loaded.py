@@ -21,16 +21,13 @@ class LoadedModel:
         *,
         decode_threads: int,
         in_loop: bool,
-        spare_core: bool = False,
     ) -> None:
         self.package = package
         self.predictor = predictor
         self.recipe = package.recipe
         self.recipe_digest = package.recipe.digest
         self.preparation = Preparation(package.recipe, threads=decode_threads, in_loop=in_loop)
-        self.inference: Inference = (
-            LoopInference(predictor, spare_core=spare_core) if in_loop else ThreadInference(predictor)
-        )
+        self.inference: Inference = LoopInference(predictor) if in_loop else ThreadInference(predictor)
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()

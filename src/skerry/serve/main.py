@@ -107,7 +107,6 @@ async def serve(
             decode_threads=settings.decode_threads,
             admitted_max=settings.queue_max,
             in_loop=computes_in_loop(settings, activated),
-            spare_core=settings.threads > 1,
         )
         stack.push_async_callback(scorer.close)
         listener = await HttpListener.start(

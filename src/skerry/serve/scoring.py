@@ -30,8 +30,7 @@ class Scorer:
     """Scores images with one model; made in a running loop, closed with ``close``.
 
     ``in_loop``: the event loop itself decodes small images and computes, for nets that take less time
-    than the way to a thread and back (``probe.fits_the_loop``); with a ``spare_core`` full batches are
-    computed there.
+    than the way to a thread and back (``probe.fits_the_loop``).
     """
 
     def __init__(
@@ -44,10 +43,8 @@ class Scorer:
         decode_threads: int = DECODE_THREADS,
         admitted_max: int = ADMITTED_MAX,
         in_loop: bool = False,
-        spare_core: bool = False,
     ) -> None:
         self._decode_threads = decode_threads
-        self._spare_core = spare_core
         self.model = self.load(package, predictor, in_loop=in_loop)
         self.settings = settings or Settings.of(package.recipe)
         self.scored = 0
@@ -84,7 +81,6 @@ class Scorer:
             predictor,
             decode_threads=self._decode_threads,
             in_loop=in_loop,
-            spare_core=self._spare_core,
         )
 
     def switch(self, model: LoadedModel) -> LoadedModel:

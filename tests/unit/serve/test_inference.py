@@ -95,19 +95,8 @@ async def test_what_comes_in_one_turn_of_the_loop_is_one_batch() -> None:
     assert predictor.batches == [3]
 
 
-async def test_with_a_spare_core_a_full_batch_leaves_the_loop_and_a_lone_image_stays() -> None:
-    inference = LoopInference(predictor := Sums(), spare_core=True)
-    together = await computed(inference, arrays(1, 2, 3, 4, 5))
-    assert [float(work.row[0]) for work in together] == [1, 2, 3, 4, 5]
-    assert predictor.threads == {"infer", threading.main_thread().name}
-    predictor.threads.clear()
-    await computed(inference, arrays(6))
-    assert predictor.threads == {threading.main_thread().name}
-    await inference.close()
-
-
-async def test_closing_waits_for_the_batch_beside_the_loop() -> None:
-    inference = LoopInference(Sums(), spare_core=True)
+async def test_closing_computes_what_was_submitted() -> None:
+    inference = LoopInference(Sums())
     done: list[Work] = []
     inference.submit([Work(array, done.append) for array in arrays(*range(9))])
     await inference.close()

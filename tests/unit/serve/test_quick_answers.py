@@ -58,7 +58,6 @@ async def serving(folder: Path, *, in_loop: bool, admitted_max: int = 64) -> Asy
         clock=SystemClock(),
         in_loop=in_loop,
         admitted_max=admitted_max,
-        spare_core=True,
     )
     listener = await HttpListener.start(http_handler(scorer, Measures()), clock=SystemClock())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", trust_env=False) as http:
