@@ -84,7 +84,7 @@ def view(
             "osType": platform.system().lower(),
             "architecture": platform.machine(),
             "version": __version__,
-            "provisioning": {"type": "manual", "dynamicReprovisioning": False},
+            "provisioning": reprovisioning.described,
         },
         logs=logs,
         restart=agent.restart,

@@ -10,7 +10,7 @@ from typing import Any
 from skerry.clock import Clock
 from skerry.contract.credentials import ConnectionString
 from skerry.edge.daemon.hub_trust import service_tls
-from skerry.edge.daemon.identity_source import ALWAYS, Dps, read_dps, write_connection
+from skerry.edge.daemon.identity_source import ALWAYS, DYNAMIC, Dps, read_dps, write_connection
 from skerry.edge.daemon.provisioning import read_connection
 from skerry.edge.daemon.registration import Registration
 from skerry.edge.settings import EdgeSettings
@@ -56,6 +56,13 @@ class Reprovisioning:
         self._clock = clock
         self._asked = asyncio.Event()
         self.changed = asyncio.Event()
+        # As Microsoft's management API tells it.
+        source = read_dps(settings)
+        self.described = {
+            "type": "manual" if source is None else "dps",
+            "dynamicReprovisioning": source is not None and source.mode == DYNAMIC,
+            "alwaysReprovisionOnStartup": source is not None and source.mode == ALWAYS,
+        }
 
     def refused(self) -> None:
         """The hub refuses the device: perhaps it belongs to another one by now."""

@@ -148,6 +148,8 @@ async def test_asking_again_tells_whether_the_device_is_somebody_else(
     connection = await assigned(settings, CLOCK)
     again = Reprovisioning(settings, connection, CLOCK)
     assert await again.answer() == {"device": "cam-1", "hub": "localhost", "changed": False}
+    described = {"type": "dps", "dynamicReprovisioning": False, "alwaysReprovisionOnStartup": False}
+    assert again.described == described
     document = await hub.service.enrollment("reg-1")
     await hub.service.put_enrollment("reg-1", {**document, "deviceId": "cam-9"}, etag=document["etag"])
     # As when the hub refuses the device.
