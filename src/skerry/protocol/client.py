@@ -11,7 +11,7 @@ from typing import Any
 
 from skerry.clock import Clock
 from skerry.contract.json_text import compact, parse_json
-from skerry.contract.message import MESSAGE_BYTES_MAX, Message, decode_bag, encode_bag
+from skerry.contract.message import Message, decode_bag, encode_bag
 from skerry.contract.method import MethodRequest, MethodResponse
 from skerry.contract.names import Identity
 from skerry.contract.topics import (
@@ -32,14 +32,15 @@ from skerry.contract.topics import (
     telemetry_topic,
     twin_get_topic,
 )
-from skerry.errors import InvalidInput, SkerryError, TooLarge
+from skerry.errors import InvalidInput, SkerryError
 from skerry.mqtt.client import Client
+from skerry.mqtt.outcome import Outcome
 from skerry.mqtt.packets import Connect, Publish
 from skerry.mqtt.window import WAITING_MAX
 
 from .desired import Change, DesiredFollower
 from .endpoint import Backoff, Endpoint
-from .outbox import Outbox
+from .outbox import Outbox, check_size
 from .requests import Answer, Requests
 from .tokens import TokenSource, renew_in_s
 
@@ -157,9 +158,13 @@ class DeviceClient:
             # The output comes first in the bag, as Python's SDK has it (contract.md §2.1).
             message = Message(message.body, message.properties, {"outputName": output, **message.system})
         bag = encode_bag(message)
-        if len(message.body) + len(bag) > MESSAGE_BYTES_MAX:
-            raise TooLarge("a message is over 256 KiB", bytes=message.size, bytes_max=MESSAGE_BYTES_MAX)
+        check_size(len(message.body) + len(bag))
         await self._outbox.send(telemetry_topic(self.identity, bag), message.body)
+
+    def forward(self, bag: bytes, body: bytes) -> Outcome:
+        """``Outbox.post`` of properties that are encoded already. TooLarge over 256 KiB."""
+        check_size(len(body) + len(bag))
+        return self._outbox.post(telemetry_topic(self.identity, "").encode() + bag, body)
 
     async def twin(self) -> dict[str, Any]:
         """The twin, ``{"desired": {…, "$version"}, "reported": {…, "$version"}}``; waits for a connection."""
@@ -326,9 +331,9 @@ class DeviceClient:
                 self._requests.answered(rid, Answer(status, version, packet.payload))
                 return None
             case Input(name, bag) if self.on_input is not None:
-                return self._guard(self.on_input, name, _message(bag, packet.payload))
+                return self._guard(self.on_input, name, Message(packet.payload, *decode_bag(bag)))
             case C2D(bag) if self.on_c2d is not None:
-                return self._guard(self.on_c2d, _message(bag, packet.payload))
+                return self._guard(self.on_c2d, Message(packet.payload, *decode_bag(bag)))
             case MethodCall(name, rid):
                 return self._answer(name, rid, packet.payload)
             case DesiredPatch(version) if self.on_desired is not None:
@@ -351,7 +356,8 @@ class DeviceClient:
             response = await self._run_method(self.on_method, name, payload)
         if self._link is not None:
             # Answering over a later link than the one asked over does no harm: the rid decides.
-            await self._link.publish(method_reply_topic(response.status, rid), _json(response.payload))
+            payload = compact(response.payload).encode()
+            await self._link.publish(method_reply_topic(response.status, rid), payload)
 
     async def _run_method(self, handler: OnMethod, name: str, payload: bytes) -> MethodResponse:
         try:
@@ -389,12 +395,3 @@ class DeviceClient:
             for patch, version in changes:
                 if self.on_desired is not None:
                     await self._guard(self.on_desired, patch, version)
-
-
-def _message(bag: str, payload: bytes) -> Message:
-    properties, system = decode_bag(bag)
-    return Message(payload, properties, system)
-
-
-def _json(value: object) -> bytes:
-    return compact(value).encode()

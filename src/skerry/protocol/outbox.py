@@ -7,18 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from skerry.errors import SkerryError, Unavailable
+from skerry.contract.message import MESSAGE_BYTES_MAX
+from skerry.errors import SkerryError, TooLarge, Unavailable
 from skerry.mqtt.outcome import Outcome
 
 # topic, payload, dup → settled on PUBACK
-PublishOnce = Callable[[str, bytes, bool], Outcome]
+PublishOnce = Callable[[str | bytes, bytes, bool], Outcome]
+
+
+def check_size(size: int) -> None:
+    """Raise TooLarge for a message, with its bag, that the hub would refuse."""
+    if size > MESSAGE_BYTES_MAX:
+        raise TooLarge("a message is over 256 KiB", bytes=size, bytes_max=MESSAGE_BYTES_MAX)
 
 
 @dataclass(slots=True)
 class _Entry:
-    topic: str
+    topic: str | bytes
     payload: bytes
-    done: asyncio.Future[None]
+    done: Outcome
     sent: bool = False
 
 
@@ -43,14 +50,25 @@ class Outbox:
         async with self._room:
             if self._stopped is not None:
                 raise Unavailable(self._stopped)
-            number, entry = self._next, _Entry(topic, payload, asyncio.get_running_loop().create_future())
-            self._next += 1
-            self._entries[number] = entry
+            done = self.post(topic, payload)
             try:
-                self._try(number, entry)
-                await entry.done
+                await done
             finally:
-                self._entries.pop(number, None)
+                # Nothing happens when it is settled.
+                done.settle(Unavailable("its sender waits no more"))
+
+    def post(self, topic: str | bytes, payload: bytes) -> Outcome:
+        """``send`` for who bounds what is under way itself; settling the outcome takes the message back."""
+        done = Outcome()
+        if self._stopped is not None:
+            done.settle(Unavailable(self._stopped))
+            return done
+        number, entry = self._next, _Entry(topic, payload, done)
+        self._next += 1
+        self._entries[number] = entry
+        done.then(partial(self._forget, number))
+        self._try(number, entry)
+        return done
 
     def attach(self, publish: PublishOnce) -> None:
         """A connection is there: everything unacknowledged goes over it, oldest first."""
@@ -66,23 +84,25 @@ class Outbox:
         """Nothing will be sent any more: all senders hear ``reason``."""
         self._publish = None
         self._stopped = reason
-        for entry in self._entries.values():
-            if not entry.done.done():
-                entry.done.set_exception(Unavailable(reason))
+        for entry in list(self._entries.values()):
+            entry.done.settle(Unavailable(reason))
 
     def _try(self, number: int, entry: _Entry) -> None:
-        if self._publish is None or entry.done.done():
+        if self._publish is None or entry.done.settled:
             return
         delivery = self._publish(entry.topic, entry.payload, entry.sent)
         entry.sent = True
         delivery.then(partial(self._delivered, entry))
 
     def _delivered(self, entry: _Entry, delivery: Outcome) -> None:
-        if entry.done.done():
+        if entry.done.settled:
             return
         error = delivery.error
         if error is None:
-            entry.done.set_result(None)
+            entry.done.settle()
         elif not isinstance(error, Unavailable):
             # Unavailable: the connection ended, and the next ``attach`` sends it again.
-            entry.done.set_exception(error if isinstance(error, SkerryError) else Unavailable(str(error)))
+            entry.done.settle(error if isinstance(error, SkerryError) else Unavailable(str(error)))
+
+    def _forget(self, number: int, _: Outcome) -> None:
+        self._entries.pop(number, None)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from skerry.clock import Clock
 from skerry.contract.names import DeviceId, Identity, ModuleId
-from skerry.edge.hub.envelope import bag_of, unpack
+from skerry.edge.hub.envelope import bag_of
 from skerry.edge.hub.forwarder import Forwarder
 from skerry.edge.hub.ledger import Ledger
 from skerry.edge.hub.metrics import HubMetrics
@@ -94,8 +94,8 @@ class Delivery:
         return self._to_input(endpoint, Identity(self._device, ModuleId(module)), name)
 
     def _to_hub(self, endpoint: str, sender: Identity) -> Forwarder:
-        async def deliver(stored: Stored) -> None:
-            await self._upstream.send(sender, unpack(stored).message)
+        def deliver(stored: Stored) -> Awaitable[None]:
+            return self._upstream.forward(sender, bag_of(stored), stored.body)
 
         async def ready() -> None:
             await self._upstream.wait_connected(sender)

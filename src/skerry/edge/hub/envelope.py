@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from skerry.contract.chain import SEQUENCE_PROPERTY, Link, link_of
 from skerry.contract.message import Message, decode_bag, encode_bag
@@ -39,10 +40,14 @@ def pack(destination: Destination, envelope: Envelope, expires_at: float | None)
 
 
 def bag_of(stored: Stored) -> bytes:
-    """The encoded properties as they were stored. Damaged when they are none: a bag is ASCII."""
+    """The encoded properties as they were stored. Damaged when they are none: nobody would take them."""
     _, newline, bag = stored.headers.partition(b"\n")
     if not newline or not bag.isascii():
         raise _damaged(stored)
+    try:
+        unquote_to_bytes(bag).decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(stored) from error
     return bag
 
 

@@ -30,7 +30,7 @@ Deliver = Callable[[Stored], Awaitable[None]]
 class _Flight:
     """One message under way; ``land`` is told when it arrived or failed."""
 
-    __slots__ = ("_land", "error", "landed", "started", "stored", "task")
+    __slots__ = ("_land", "error", "landed", "outcome", "started", "stored", "task")
 
     def __init__(self, stored: Stored, started: float, land: Callable[[_Flight], None]) -> None:
         self.stored = stored
@@ -38,6 +38,7 @@ class _Flight:
         self.landed = False
         self.error: BaseException | None = None
         self.task: asyncio.Future[None] | None = None
+        self.outcome: Outcome | None = None
         self._land: Callable[[_Flight], None] | None = land
 
     def take_off(self, deliver: Deliver) -> None:
@@ -47,6 +48,7 @@ class _Flight:
             self.end(error)
             return
         if isinstance(work, Outcome):
+            self.outcome = work
             work.then(self._settled)
         else:
             self.task = asyncio.ensure_future(work)
@@ -62,6 +64,9 @@ class _Flight:
         self._land = None
         if self.task is not None:
             self.task.cancel()
+        if self.outcome is not None:
+            # Who still holds the message lets go of it: it must not be sent after later ones.
+            self.outcome.settle(Unavailable("sending was given up"))
 
     @property
     def arrived(self) -> bool:

@@ -14,6 +14,7 @@ from skerry.contract.names import AGENT_MODULE, HUB_MODULE, Identity, ModuleId
 from skerry.edge.hub.line import IdentityTokens, Line, VouchingTokens
 from skerry.edge.hub.twins import Twins
 from skerry.errors import SkerryError
+from skerry.mqtt.outcome import Outcome
 from skerry.protocol.client import DeviceClient, Endpoint
 from skerry.protocol.tokens import TokenSource
 from skerry.service.lifecycle import Supervisor
@@ -135,13 +136,11 @@ class Upstream:
             return
         await line.client.wait_connected()
 
-    async def send(self, sender: Identity, message: Message) -> None:
-        """Return when the hub has the message (PUBACK). Unavailable when the line is closed."""
+    def forward(self, sender: Identity, bag: bytes, body: bytes) -> Outcome:
+        """Settled when the hub has the message (PUBACK); its error is Unavailable when the line is closed."""
         line = self.open(sender)
-        if line is None:
-            await self._never.wait()
-            return
-        await line.client.send(message)
+        # Switched off: for ever under way.
+        return Outcome() if line is None else line.client.forward(bag, body)
 
     def _new_line(self, identity: Identity, endpoint: Endpoint) -> Line:
         client = DeviceClient(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from skerry.contract.chain import SEQUENCE_PROPERTY
 from skerry.contract.message import Message
-from skerry.edge.hub.envelope import Envelope, pack, unpack
+from skerry.edge.hub.envelope import Envelope, bag_of, pack, unpack
 from skerry.edge.hub.router import Destination
 from skerry.errors import Damaged
 from skerry.store.queue import Entry, Stored
@@ -47,3 +47,9 @@ def test_the_sequence_is_a_number_or_nothing() -> None:
 def test_damage_is_named(headers: bytes) -> None:
     with pytest.raises(Damaged, match="entry 1"):
         unpack(Stored(1, "e", 0, None, b"", headers))
+
+
+@pytest.mark.parametrize("headers", [b"\xff", b"no newline", b"edge-1/a\na=%ff", b"edge-1/a\n\xc3\xa4"])
+def test_a_bag_that_nobody_would_take_is_named(headers: bytes) -> None:
+    with pytest.raises(Damaged, match="entry 1"):
+        bag_of(Stored(1, "e", 0, None, b"", headers))
