@@ -27,6 +27,7 @@ from skerry.hub.rest import (
     fleet,
     identities,
     ledger,
+    openapi,
     operations,
     provisioning,
     scope,
@@ -46,6 +47,23 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
     """The ASGI application of a hub; ``handler`` takes the MQTT links that come over WebSocket."""
     access = Access(verbs.authority, verbs.registry, verbs.clock)
     routes: list[BaseRoute] = [
+        *api_routes(verbs),
+        Mount("/v2", registry_application(verbs.containers, access, verbs.audit)),
+        WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
+    ]
+    if dashboard:
+        routes += pages.routes()
+    application = Starlette(
+        routes=routes,
+        exception_handlers={SkerryError: render_error, HTTPException: render_http_error},
+    )
+    application.state.verbs = verbs
+    return application
+
+
+def api_routes(verbs: Verbs) -> list[BaseRoute]:
+    """The service API: what the OpenAPI document describes."""
+    return [
         *fleet.routes(),
         *configurations.routes(),
         *identities.routes(),
@@ -61,21 +79,12 @@ def web_application(verbs: Verbs, handler: Handler, *, dashboard: bool) -> Starl
         *ledger.routes(),
         *scope.routes(),
         *operations.routes(verbs),
+        *openapi.routes(),
         *enrollments.routes(),
         *provisioning.routes(),
         *containers.routes(),
-        Mount("/v2", registry_application(verbs.containers, access, verbs.audit)),
         *certificates.routes(),
-        WebSocketRoute(WEBSOCKET_PATH, MqttOverWebSocket(handler, verbs.clock)),
     ]
-    if dashboard:
-        routes += pages.routes()
-    application = Starlette(
-        routes=routes,
-        exception_handlers={SkerryError: render_error, HTTPException: render_http_error},
-    )
-    application.state.verbs = verbs
-    return application
 
 
 class MqttOverWebSocket:
