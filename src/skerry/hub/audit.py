@@ -6,7 +6,7 @@ from typing import Any
 
 from skerry.hub import audit_rows
 from skerry.hub.journal import Journal
-from skerry.store.database import Database
+from skerry.store.storage import Storage
 
 PAGE_MAX = 1_000
 
@@ -14,7 +14,7 @@ PAGE_MAX = 1_000
 class Audit:
     """Entries are written by the journal, in the transaction of the change they are about."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Storage, journal: Journal) -> None:
         self._database = database
         self._journal = journal
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from skerry.store.storage import Transaction
 
 # Older entries go; at ten changes a minute this is more than two months.
 ENTRIES_MAX = 1_000_000
@@ -26,7 +27,7 @@ class Entry:
     detail: str
 
 
-def insert(connection: sqlite3.Connection, entry: Entry) -> None:
+def insert(connection: Transaction, entry: Entry) -> None:
     """Add an entry; the oldest go beyond the bound."""
     done = connection.execute(
         "INSERT INTO audit (time, who, origin, action, target, before, after, detail)"
@@ -48,7 +49,7 @@ def insert(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 def listed(
-    connection: sqlite3.Connection, before: int | None, limit: int, target: str | None, who: str | None
+    connection: Transaction, before: int | None, limit: int, target: str | None, who: str | None
 ) -> list[dict[str, Any]]:
     """The newest entries first, those older than the entry ``before`` if given."""
     rows = connection.execute(

@@ -6,7 +6,6 @@ import base64
 import binascii
 import logging
 import re
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
@@ -31,7 +30,7 @@ from skerry.service.certificate_chain import (
     read_certificate,
     thumbprints,
 )
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class CaCertificate:
 class CaCertificates:
     """Verbs for the service, and ``anchors`` for whoever has to judge a device's certificate."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(self, database: Storage, journal: Journal, clock: Clock) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
@@ -125,7 +124,7 @@ class CaCertificates:
         word = properties["isVerified"].value is True
         now = self._now()
 
-        def work(connection: sqlite3.Connection) -> CaCertificate:
+        def work(connection: Transaction) -> CaCertificate:
             old = _find(connection, name)
             if if_match is None:
                 _check_new(connection, name, old)
@@ -153,7 +152,7 @@ class CaCertificates:
     async def challenge(self, name: str, if_match: str | None) -> CaCertificate:
         """Give it a new code to be signed. Raises NotFound, PreconditionFailed."""
 
-        def work(connection: sqlite3.Connection) -> CaCertificate:
+        def work(connection: Transaction) -> CaCertificate:
             old = _load(connection, name)
             _check_etag(old, if_match)
             made = replace(old, code=fresh_verification(), updated=self._now(), etag=fresh_etag())
@@ -171,7 +170,7 @@ class CaCertificates:
         member = Member("", document)["certificate"]
         proof = read_certificate(_text(member), member.path)
 
-        def work(connection: sqlite3.Connection) -> CaCertificate:
+        def work(connection: Transaction) -> CaCertificate:
             old = _load(connection, name)
             _check_etag(old, if_match)
             _check_proof(old, proof)
@@ -188,7 +187,7 @@ class CaCertificates:
     async def delete(self, name: str, if_match: str | None) -> None:
         """Devices that lean on it are refused from their next connection on. NotFound, PreconditionFailed."""
 
-        def work(connection: sqlite3.Connection) -> CaCertificate:
+        def work(connection: Transaction) -> CaCertificate:
             old = _load(connection, name)
             _check_etag(old, if_match)
             connection.execute("DELETE FROM ca_certificates WHERE name = ?", (name,))
@@ -200,7 +199,7 @@ class CaCertificates:
 
     def _note(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         action: str,
         old: CaCertificate | None,
         new: CaCertificate | None,
@@ -209,7 +208,7 @@ class CaCertificates:
         before, after = (one.etag if one else "" for one in (old, new))
         self._journal.acted(connection, f"certificate.{action}", name, before=before, after=after)
 
-    async def _change(self, work: Callable[[sqlite3.Connection], CaCertificate]) -> CaCertificate:
+    async def _change(self, work: Callable[[Transaction], CaCertificate]) -> CaCertificate:
         made = await self._database.write(work)
         self._learn(self._database.read_now(_all))
         return made
@@ -232,7 +231,7 @@ def _check_proof(old: CaCertificate, proof: Certificate) -> None:
         )
 
 
-def _check_new(connection: sqlite3.Connection, name: str, old: CaCertificate | None) -> None:
+def _check_new(connection: Transaction, name: str, old: CaCertificate | None) -> None:
     if old is not None:
         raise AlreadyExists(f"authority {name} exists already", hint="send If-Match to replace it", id=name)
     (count,) = connection.execute("SELECT count(*) FROM ca_certificates").fetchone()
@@ -257,24 +256,24 @@ def _text(member: Member) -> str:
     return decoded.decode(errors="replace") if decoded.lstrip().startswith(_PEM_BEGIN) else text
 
 
-def _find(connection: sqlite3.Connection, name: str) -> CaCertificate | None:
+def _find(connection: Transaction, name: str) -> CaCertificate | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM ca_certificates WHERE name = ?", (name,)).fetchone()
     return None if row is None else _certificate(row)
 
 
-def _load(connection: sqlite3.Connection, name: str) -> CaCertificate:
+def _load(connection: Transaction, name: str) -> CaCertificate:
     found = _find(connection, name)
     if found is None:
         raise NotFound(f"there is no authority {name[:64]!r}", hint="skerry hub certificate list shows them")
     return found
 
 
-def _all(connection: sqlite3.Connection) -> list[CaCertificate]:
+def _all(connection: Transaction) -> list[CaCertificate]:
     rows = connection.execute(f"SELECT {_COLUMNS} FROM ca_certificates ORDER BY name")
     return [_certificate(row) for row in rows]
 
 
-def _save(connection: sqlite3.Connection, one: CaCertificate) -> None:
+def _save(connection: Transaction, one: CaCertificate) -> None:
     connection.execute(
         f"INSERT OR REPLACE INTO ca_certificates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (one.name, one.pem, int(one.verified), one.code, one.created, one.updated, one.etag),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from skerry.clock import iso
 from skerry.contract.message import Message
 from skerry.contract.names import DeviceId
+from skerry.store.storage import Transaction
 
 Ack = Literal["none", "positive", "negative", "full"]
 # How a command can end, in the words of Azure's feedback records.
@@ -36,7 +36,7 @@ class Command:
 
 
 def insert(
-    connection: sqlite3.Connection, device: DeviceId, message: Message, ack: Ack, now: str, expires: str
+    connection: Transaction, device: DeviceId, message: Message, ack: Ack, now: str, expires: str
 ) -> int:
     """Queue a message for a device that is registered."""
     sql = (
@@ -49,19 +49,19 @@ def insert(
     return row.lastrowid
 
 
-def count(connection: sqlite3.Connection, device: DeviceId) -> int:
+def count(connection: Transaction, device: DeviceId) -> int:
     """How many messages wait for a device."""
     sql = "SELECT count(*) FROM commands WHERE device = ? AND module = ''"
     (found,) = connection.execute(sql, (str(device),)).fetchone()
     return int(found)
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, int]:
+def counts(connection: Transaction) -> dict[str, int]:
     """The same of every device that has any."""
     return dict(connection.execute("SELECT device, count(*) FROM commands GROUP BY device").fetchall())
 
 
-def first(connection: sqlite3.Connection, device: DeviceId, held: Container[int], now: str) -> Command | None:
+def first(connection: Transaction, device: DeviceId, held: Container[int], now: str) -> Command | None:
     """The oldest message of a device that has not expired and is not among ``held``."""
     sql = "SELECT sequence FROM commands WHERE device = ? AND module = '' AND expires > ? ORDER BY sequence"
     waiting = connection.execute(sql, (str(device), now)).fetchall()
@@ -69,7 +69,7 @@ def first(connection: sqlite3.Connection, device: DeviceId, held: Container[int]
     return None if chosen is None else find(connection, chosen)
 
 
-def find(connection: sqlite3.Connection, sequence: int) -> Command | None:
+def find(connection: Transaction, sequence: int) -> Command | None:
     """The command, ``None`` when it has ended."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM commands WHERE sequence = ?", (sequence,)).fetchone()
     if row is None:
@@ -79,32 +79,32 @@ def find(connection: sqlite3.Connection, sequence: int) -> Command | None:
     return Command(number, DeviceId(device), enqueued, expires, deliveries, ack, message)
 
 
-def hand_out(connection: sqlite3.Connection, sequence: int) -> bool:
+def hand_out(connection: Transaction, sequence: int) -> bool:
     """Count a delivery; False when the command has ended meanwhile."""
     sql = "UPDATE commands SET deliveries = deliveries + 1 WHERE sequence = ?"
     return connection.execute(sql, (sequence,)).rowcount == 1
 
 
-def expired(connection: sqlite3.Connection, now: str, held: Container[int]) -> list[int]:
+def expired(connection: Transaction, now: str, held: Container[int]) -> list[int]:
     """The commands past their time that nobody is working on."""
     rows = connection.execute("SELECT sequence FROM commands WHERE expires <= ?", (now,))
     return [sequence for (sequence,) in rows if sequence not in held]
 
 
-def any_old(connection: sqlite3.Connection, now: str) -> bool:
+def any_old(connection: Transaction, now: str) -> bool:
     """Whether a command or a feedback record is past its time."""
     sql = "SELECT EXISTS (SELECT 1 FROM {} WHERE expires <= ?)"
     tables = ("commands", "feedback")
     return any(connection.execute(sql.format(table), (now,)).fetchone()[0] for table in tables)
 
 
-def of_device(connection: sqlite3.Connection, device: DeviceId) -> list[int]:
+def of_device(connection: Transaction, device: DeviceId) -> list[int]:
     """Every command of a device."""
     sql = "SELECT sequence FROM commands WHERE device = ? AND module = '' ORDER BY sequence"
     return [sequence for (sequence,) in connection.execute(sql, (str(device),))]
 
 
-def end(connection: sqlite3.Connection, sequence: int, status: Status, now: datetime) -> bool:
+def end(connection: Transaction, sequence: int, status: Status, now: datetime) -> bool:
     """Remove a command and leave the feedback its sender asked for; False when it had ended before."""
     command = find(connection, sequence)
     if command is None:
@@ -124,9 +124,7 @@ def end(connection: sqlite3.Connection, sequence: int, status: Status, now: date
     return True
 
 
-def insert_feedback(
-    connection: sqlite3.Connection, kind: str, record: Mapping[str, object], now: datetime
-) -> None:
+def insert_feedback(connection: Transaction, kind: str, record: Mapping[str, object], now: datetime) -> None:
     """Leave a record for the services that read this kind of feedback."""
     connection.execute(
         "INSERT INTO feedback (expires, record, kind) VALUES (?, ?, ?)",
@@ -135,7 +133,7 @@ def insert_feedback(
 
 
 def feedback(
-    connection: sqlite3.Connection, kind: str, held: Container[int], limit: int
+    connection: Transaction, kind: str, held: Container[int], limit: int
 ) -> list[tuple[int, dict[str, Any]]]:
     """The oldest feedback records of a kind that are not among ``held``."""
     found: list[tuple[int, dict[str, Any]]] = []
@@ -149,7 +147,7 @@ def feedback(
 
 
 def hand_out_feedback(
-    connection: sqlite3.Connection, sequences: Sequence[int], deliveries_max: int, now: str
+    connection: Transaction, sequences: Sequence[int], deliveries_max: int, now: str
 ) -> None:
     """Count a delivery of each; what was delivered too often, or is past its time, goes."""
     connection.executemany(
@@ -158,17 +156,17 @@ def hand_out_feedback(
     connection.execute("DELETE FROM feedback WHERE deliveries > ? OR expires <= ?", (deliveries_max, now))
 
 
-def drop_feedback(connection: sqlite3.Connection, sequences: Sequence[int]) -> None:
+def drop_feedback(connection: Transaction, sequences: Sequence[int]) -> None:
     """Forget records that were read."""
     connection.executemany("DELETE FROM feedback WHERE sequence = ?", [(one,) for one in sequences])
 
 
-def drop_old_feedback(connection: sqlite3.Connection, now: str) -> int:
+def drop_old_feedback(connection: Transaction, now: str) -> int:
     """Forget records that nobody read in time."""
     return connection.execute("DELETE FROM feedback WHERE expires <= ?", (now,)).rowcount
 
 
-def _generation(connection: sqlite3.Connection, device: DeviceId) -> str:
+def _generation(connection: Transaction, device: DeviceId) -> str:
     sql = "SELECT generation FROM identities WHERE device = ? AND module = ''"
     (generation,) = connection.execute(sql, (str(device),)).fetchone()
     return str(generation)

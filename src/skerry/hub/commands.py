@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,7 @@ from skerry.hub.command_rows import Ack, Command, Status
 from skerry.hub.feedback import Feedback
 from skerry.hub.fresh import fresh_lock
 from skerry.hub.journal import Journal
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class Commands:
     """The queues of one hub. Durable when a verb returns; who holds what is forgotten by a restart, and
     what was held is then delivered again."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(self, database: Storage, journal: Journal, clock: Clock) -> None:
         self._database = database
         self._journal = journal
         self._clock = clock
@@ -75,7 +74,7 @@ class Commands:
         expires = _expiry(message, now)
         named = message if message.system.get("messageId") else message.with_system(messageId=fresh_lock())
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             identity_rows.load(connection, Identity(device))
             if rows.count(connection, device) >= QUEUE_MAX:
                 raise Throttled(
@@ -137,7 +136,7 @@ class Commands:
         """Drop everything that waits for a device; how much that was. Raises NotFound."""
         now = self._clock.now()
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Transaction) -> int:
             identity_rows.load(connection, Identity(device))
             waiting = rows.of_device(connection, device)
             self._journal.acted(connection, "commands.purge", str(device), detail=f"{len(waiting)} messages")
@@ -153,7 +152,7 @@ class Commands:
         self._lapse()
         now, held = self._clock.now(), frozenset(self._held)
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Transaction) -> int:
             rows.drop_old_feedback(connection, iso(now))
             return sum(
                 rows.end(connection, one, "Expired", now) for one in rows.expired(connection, iso(now), held)
@@ -184,7 +183,7 @@ class Commands:
         """Count the delivery; False when there is none: the command ended, now or meanwhile."""
         now = self._clock.now()
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Transaction) -> bool:
             if command.deliveries < DELIVERIES_MAX:
                 return rows.hand_out(connection, command.sequence)
             rows.end(connection, command.sequence, "DeliveryCountExceeded", now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,17 +11,18 @@ from skerry.contract.configuration import Configuration, Status, configuration_d
 from skerry.contract.names import Identity
 from skerry.errors import NotFound
 from skerry.hub.subscriptions import key
+from skerry.store.storage import Transaction
 
 _COLUMNS = "id, document, created, updated, etag"
 
 
-def find(connection: sqlite3.Connection, configuration: str) -> Configuration | None:
+def find(connection: Transaction, configuration: str) -> Configuration | None:
     sql = f"SELECT {_COLUMNS} FROM configurations WHERE id = ?"
     row = connection.execute(sql, (configuration,)).fetchone()
     return None if row is None else _configuration(row)
 
 
-def load(connection: sqlite3.Connection, configuration: str) -> Configuration:
+def load(connection: Transaction, configuration: str) -> Configuration:
     """The configuration; raises NotFound."""
     found = find(connection, configuration)
     if found is None:
@@ -35,13 +35,13 @@ def load(connection: sqlite3.Connection, configuration: str) -> Configuration:
     return found
 
 
-def listed(connection: sqlite3.Connection, top: int = -1) -> list[Configuration]:
+def listed(connection: Transaction, top: int = -1) -> list[Configuration]:
     """Configurations by id."""
     sql = f"SELECT {_COLUMNS} FROM configurations ORDER BY id LIMIT ?"
     return [_configuration(row) for row in connection.execute(sql, (top,))]
 
 
-def save(connection: sqlite3.Connection, configuration: Configuration) -> None:
+def save(connection: Transaction, configuration: Configuration) -> None:
     """Create or replace."""
     document = json.dumps(configuration_document(configuration), ensure_ascii=False)
     connection.execute(
@@ -50,18 +50,18 @@ def save(connection: sqlite3.Connection, configuration: Configuration) -> None:
     )
 
 
-def delete(connection: sqlite3.Connection, configuration: str) -> None:
+def delete(connection: Transaction, configuration: str) -> None:
     connection.execute("DELETE FROM configurations WHERE id = ?", (configuration,))
 
 
-def states(connection: sqlite3.Connection, identity: Identity) -> dict[str, Status]:
+def states(connection: Transaction, identity: Identity) -> dict[str, Status]:
     """What the configurations are to this identity by their ids."""
     sql = "SELECT configuration, status FROM configuration_states WHERE device = ? AND module = ?"
     return {name: Status(status) for name, status in connection.execute(sql, key(identity))}
 
 
 def save_states(
-    connection: sqlite3.Connection, identity: Identity, statuses: Mapping[str, Status], removed: Sequence[str]
+    connection: Transaction, identity: Identity, statuses: Mapping[str, Status], removed: Sequence[str]
 ) -> None:
     """Write these states, and drop those of other configurations."""
     connection.executemany(
@@ -75,14 +75,14 @@ def save_states(
     )
 
 
-def digest(connection: sqlite3.Connection, identity: Identity) -> str | None:
+def digest(connection: Transaction, identity: Identity) -> str | None:
     """Of the content that was last applied to an identity by configurations."""
     sql = "SELECT digest FROM configured WHERE device = ? AND module = ?"
     row = connection.execute(sql, key(identity)).fetchone()
     return None if row is None else str(row[0])
 
 
-def save_digest(connection: sqlite3.Connection, identity: Identity, value: str | None) -> None:
+def save_digest(connection: Transaction, identity: Identity, value: str | None) -> None:
     """``None`` forgets it, so that whatever matches next is applied."""
     connection.execute("DELETE FROM configured WHERE device = ? AND module = ?", key(identity))
     if value is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,7 +24,7 @@ from skerry.hub.fresh import fresh_etag
 from skerry.hub.journal import Journal
 from skerry.hub.queries import Queries
 from skerry.hub.rollout import Rollout
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Configurations:
     """The configurations of one hub; the rollout hears of every change."""
 
     def __init__(
-        self, database: Database, queries: Queries, rollout: Rollout, journal: Journal, clock: Clock
+        self, database: Storage, queries: Queries, rollout: Rollout, journal: Journal, clock: Clock
     ) -> None:
         self._database = database
         self._queries = queries
@@ -55,7 +54,7 @@ class Configurations:
         wanted = parse_configuration(document, name)
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> Configuration:
+        def work(connection: Transaction) -> Configuration:
             before = ""
             if if_match is not None:
                 old = rows.load(connection, name)
@@ -87,7 +86,7 @@ class Configurations:
     async def delete(self, name: str, if_match: str | None) -> None:
         """Remove it; the next lower match applies where it did. Raises NotFound, PreconditionFailed."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             old = rows.load(connection, name)
             _check_etag(old, if_match)
             rows.delete(connection, name)
@@ -110,7 +109,7 @@ class Configurations:
         return {name: await self._queries.count(parse_query(text)) for name, text in queries.items()}
 
 
-def _check_new(connection: sqlite3.Connection, name: str) -> None:
+def _check_new(connection: Transaction, name: str) -> None:
     if rows.find(connection, name) is not None:
         raise AlreadyExists(
             f"there is a configuration {name!r} already",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Any
 
 from skerry.clock import Clock, iso
 from skerry.errors import InvalidInput, NotAllowed, NotFound
 from skerry.hub.telemetry import Telemetry
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 # Azure's bound, and its rule for names; the first is always there and has no checkpoint.
 GROUPS_MAX = 20
@@ -20,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 class Consumers:
     """A checkpoint is the last event that a group's readers are done with."""
 
-    def __init__(self, database: Database, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(self, database: Storage, telemetry: Telemetry, clock: Clock) -> None:
         self._database = database
         self._telemetry = telemetry
         self._clock = clock
@@ -41,7 +40,7 @@ class Consumers:
             )
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             known = dict(connection.execute("SELECT name, sequence FROM consumer_groups").fetchall())
             if name not in known and len(known) >= GROUPS_MAX:
                 raise NotAllowed(f"there are {GROUPS_MAX} consumer groups", hint="delete one")

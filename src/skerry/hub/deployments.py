@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from skerry.hub.changes import Changes
 from skerry.hub.journal import Journal
 from skerry.hub.owners import Owners
 from skerry.hub.twins import DesiredChange, Twins, patched, replaced
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class Deployments:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         twins: Twins,
         owners: Owners,
         clock: Clock,
@@ -50,7 +49,7 @@ class Deployments:
     async def pinned(self) -> set[str]:
         """The image digests that deployments name, of single devices and at scale."""
 
-        def work(connection: sqlite3.Connection) -> set[str]:
+        def work(connection: Transaction) -> set[str]:
             texts = [
                 *connection.execute("SELECT desired FROM twins WHERE module = ?", (AGENT_MODULE,)),
                 *connection.execute("SELECT document FROM configurations"),
@@ -87,7 +86,7 @@ class Deployments:
         """
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> DesiredChange | None:
+        def work(connection: Transaction) -> DesiredChange | None:
             old = twin_rows.load(connection, identity)
             patch = difference(old.desired.values, apply_parts(old.desired.values, parts))
             validate_patch(patch, name="properties.desired")
@@ -113,7 +112,7 @@ class Deployments:
             self._twins.tell(change)
 
     def _by_hand(
-        self, connection: sqlite3.Connection, device: DeviceId, manifest: Manifest, now: str
+        self, connection: Transaction, device: DeviceId, manifest: Manifest, now: str
     ) -> tuple[list[DesiredChange], list[Identity]]:
         # A configuration that targets the device applies anew over this (contract §6.11).
         configuration_rows.save_digest(connection, Identity(device), None)
@@ -122,7 +121,7 @@ class Deployments:
 
 
 def apply_manifest(
-    connection: sqlite3.Connection, journal: Journal, device: DeviceId, manifest: Manifest, now: str
+    connection: Transaction, journal: Journal, device: DeviceId, manifest: Manifest, now: str
 ) -> tuple[list[DesiredChange], list[Identity]]:
     """Make it so inside a transaction; what to ``tell`` afterwards. Raises NotFound, InvalidInput."""
     if not identity_rows.load(connection, Identity(device)).iot_edge:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,17 +11,18 @@ from skerry.contract.attestation import attestation_json
 from skerry.contract.enrollment import Enrollment, enrollment_json, parse_enrollment
 from skerry.contract.json_text import compact
 from skerry.errors import NotFound
+from skerry.store.storage import Transaction
 
 _COLUMNS = "kind, id, document, primary_key, secondary_key, created, updated, etag"
 
 
-def find(connection: sqlite3.Connection, name: str, *, group: bool) -> Enrollment | None:
+def find(connection: Transaction, name: str, *, group: bool) -> Enrollment | None:
     sql = f"SELECT {_COLUMNS} FROM enrollments WHERE kind = ? AND id = ?"
     row = connection.execute(sql, (_kind(group), name)).fetchone()
     return None if row is None else _enrollment(row)
 
 
-def load(connection: sqlite3.Connection, name: str, *, group: bool) -> Enrollment:
+def load(connection: Transaction, name: str, *, group: bool) -> Enrollment:
     """The enrolment; raises NotFound."""
     found = find(connection, name, group=group)
     if found is None:
@@ -33,15 +33,13 @@ def load(connection: sqlite3.Connection, name: str, *, group: bool) -> Enrollmen
     return found
 
 
-def listed(
-    connection: sqlite3.Connection, *, group: bool, after: str = "", limit: int = -1
-) -> list[Enrollment]:
+def listed(connection: Transaction, *, group: bool, after: str = "", limit: int = -1) -> list[Enrollment]:
     """Enrolments by id, those behind ``after``."""
     sql = f"SELECT {_COLUMNS} FROM enrollments WHERE kind = ? AND id > ? ORDER BY id LIMIT ?"
     return [_enrollment(row) for row in connection.execute(sql, (_kind(group), after, limit))]
 
 
-def group_keys(connection: sqlite3.Connection) -> list[tuple[str, tuple[str, str]]]:
+def group_keys(connection: Transaction) -> list[tuple[str, tuple[str, str]]]:
     """Every group's id with its keys: all that is needed to find out whose a device with a key is."""
     sql = (
         "SELECT id, primary_key, secondary_key FROM enrollments"
@@ -50,17 +48,17 @@ def group_keys(connection: sqlite3.Connection) -> list[tuple[str, tuple[str, str
     return [(name, (primary, secondary)) for name, primary, secondary in connection.execute(sql)]
 
 
-def groups_by_certificate(connection: sqlite3.Connection) -> list[Enrollment]:
+def groups_by_certificate(connection: Transaction) -> list[Enrollment]:
     """The groups whose devices show a certificate."""
     return [one for one in listed(connection, group=True) if one.x509 is not None]
 
 
-def count(connection: sqlite3.Connection, *, group: bool) -> int:
+def count(connection: Transaction, *, group: bool) -> int:
     sql = "SELECT count(*) FROM enrollments WHERE kind = ?"
     return int(connection.execute(sql, (_kind(group),)).fetchone()[0])
 
 
-def save(connection: sqlite3.Connection, enrollment: Enrollment) -> None:
+def save(connection: Transaction, enrollment: Enrollment) -> None:
     """Create or replace."""
     connection.execute(
         f"INSERT OR REPLACE INTO enrollments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -76,7 +74,7 @@ def save(connection: sqlite3.Connection, enrollment: Enrollment) -> None:
     )
 
 
-def delete(connection: sqlite3.Connection, enrollment: Enrollment) -> None:
+def delete(connection: Transaction, enrollment: Enrollment) -> None:
     """Remove it with the registrations that it led to; the devices stay."""
     connection.execute(
         "DELETE FROM enrollments WHERE kind = ? AND id = ?", (_kind(enrollment.group), str(enrollment.id))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 import re
-import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +28,7 @@ from skerry.hub.ca_certificates import CaCertificates
 from skerry.hub.enrollment_certificates import settled
 from skerry.hub.fresh import fresh_etag, fresh_key
 from skerry.hub.journal import Journal
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class Enrollments:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         hub_names: Collection[str],
         host_name: str,
         authorities: CaCertificates,
@@ -82,7 +81,7 @@ class Enrollments:
         self._check_hubs(wanted)
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> Enrollment:
+        def work(connection: Transaction) -> Enrollment:
             if if_match is None:
                 _check_new(connection, wanted)
                 keys, x509, created, kept, before = ("", ""), None, now, wanted.id, ""
@@ -125,7 +124,7 @@ class Enrollments:
         Raises NotFound, PreconditionFailed.
         """
 
-        def work(connection: sqlite3.Connection) -> Enrollment:
+        def work(connection: Transaction) -> Enrollment:
             old = rows.load(connection, name, group=group)
             _check_etag(old, if_match)
             rows.delete(connection, old)
@@ -138,7 +137,7 @@ class Enrollments:
         """Enrolments by id."""
         _check_query(query)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, Json]]:
+        def work(connection: Transaction) -> list[tuple[str, Json]]:
             found = rows.listed(connection, group=group, after=_position(after), limit=_bounded(size) + 1)
             return [(one.id, self._shown(connection, one)) for one in found]
 
@@ -171,7 +170,7 @@ class Enrollments:
     async def forget_registration(self, name: str, if_match: str | None) -> None:
         """Treat its next registration as its first; raises NotFound, PreconditionFailed."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             old = registration_rows.load(connection, name)
             if if_match is not None and not etags.matches(if_match, old.etag):
                 raise PreconditionFailed(f"the registration of {name!r} has changed", etag=old.etag)
@@ -185,7 +184,7 @@ class Enrollments:
         """What became of a group's devices; raises NotFound."""
         _check_query(query)
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, Json]]:
+        def work(connection: Transaction) -> list[tuple[str, Json]]:
             rows.load(connection, of_group, group=True)
             found = registration_rows.of_group(
                 connection, of_group, after=_position(after), limit=_bounded(size) + 1
@@ -194,14 +193,14 @@ class Enrollments:
 
         return await self._paged(work, size)
 
-    async def _paged(self, work: Callable[[sqlite3.Connection], list[tuple[str, Json]]], size: int) -> Page:
+    async def _paged(self, work: Callable[[Transaction], list[tuple[str, Json]]], size: int) -> Page:
         found = await self._database.read(work)
         items = found[: _bounded(size)]
         more = len(found) > len(items)
         last = base64.urlsafe_b64encode(items[-1][0].encode()).decode() if more else None
         return Page([item for _, item in items], last)
 
-    def _shown(self, connection: sqlite3.Connection, enrollment: Enrollment) -> Json:
+    def _shown(self, connection: Transaction, enrollment: Enrollment) -> Json:
         document = enrollment_json(enrollment, with_keys=False)
         state = None if enrollment.group else registration_rows.find(connection, enrollment.id)
         if state is None:
@@ -230,7 +229,7 @@ class Enrollments:
             )
 
 
-def _check_new(connection: sqlite3.Connection, wanted: Enrollment) -> None:
+def _check_new(connection: Transaction, wanted: Enrollment) -> None:
     if rows.find(connection, wanted.id, group=wanted.group) is not None:
         raise AlreadyExists(f"{wanted.name} exists already", hint="send If-Match to update it", id=wanted.id)
     most = GROUPS_MAX if wanted.group else INDIVIDUALS_MAX

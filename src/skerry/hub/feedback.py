@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from skerry.clock import Clock, iso
 from skerry.errors import PreconditionFailed
 from skerry.hub import command_rows as rows
 from skerry.hub.fresh import fresh_lock
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 # Azure's: records per batch, how long a reader may take, how often a batch is tried.
 BATCH_MAX = 64
@@ -32,7 +31,7 @@ class Feedback:
     """The records nobody has read yet; a batch whose reader does not answer is handed out again."""
 
     def __init__(
-        self, database: Database, clock: Clock, kind: str = "command", batch_max: int = BATCH_MAX
+        self, database: Storage, clock: Clock, kind: str = "command", batch_max: int = BATCH_MAX
     ) -> None:
         self._database = database
         self._clock = clock
@@ -61,7 +60,7 @@ class Feedback:
         self._held[lock] = (now + lock_s, numbers)
         today = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             rows.hand_out_feedback(connection, numbers, DELIVERIES_MAX, today)
 
         await self._database.write(work)

@@ -20,7 +20,7 @@ from skerry.hub.rollout import Rollout
 from skerry.hub.transfers import Transfers
 from skerry.hub.twins import Twins
 from skerry.service.lifecycle import Supervisor
-from skerry.store.database import Database
+from skerry.store.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Fleet:
 
 
 def fleet(
-    database: Database,
+    database: Storage,
     owners: Owners,
     registry: Registry,
     twins: Twins,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass, field, replace
 
 from skerry.contract.names import DeviceId, Identity, ModuleId
@@ -12,6 +11,7 @@ from skerry.errors import NotFound
 from skerry.hub import twin_rows
 from skerry.hub.fresh import fresh_etag, fresh_generation, fresh_key
 from skerry.hub.subscriptions import key
+from skerry.store.storage import Transaction
 
 COLUMNS = (
     "generation, etag, status, status_reason, status_updated, auth_type, primary_key, secondary_key,"
@@ -93,7 +93,7 @@ def new_module(identity: Identity, managed_by: str, now: str) -> IdentityRow:
     return IdentityRow(identity, managed_by=managed_by, status_updated=now)
 
 
-def find(connection: sqlite3.Connection, identity: Identity) -> IdentityRow | None:
+def find(connection: Transaction, identity: Identity) -> IdentityRow | None:
     """The identity, or ``None`` when it is not registered."""
     sql = f"SELECT device, module, {COLUMNS} FROM identities WHERE device = ? AND module = ?"
     row = connection.execute(sql, key(identity)).fetchone()
@@ -108,7 +108,7 @@ class Admission:
     enabled: bool
 
 
-def admission(connection: sqlite3.Connection, identity: Identity) -> Admission | None:
+def admission(connection: Transaction, identity: Identity) -> Admission | None:
     """What every connection asks for, at a fraction of a whole row; ``None`` when it is not registered."""
     sql = (
         "SELECT one.auth_type, one.primary_key, one.secondary_key, device.status FROM identities AS one"
@@ -122,7 +122,7 @@ def admission(connection: sqlite3.Connection, identity: Identity) -> Admission |
     return Admission((primary, secondary) if auth_type == "sas" else (), status == "enabled")
 
 
-def load(connection: sqlite3.Connection, identity: Identity) -> IdentityRow:
+def load(connection: Transaction, identity: Identity) -> IdentityRow:
     """The identity; raises NotFound."""
     row = find(connection, identity)
     if row is None:
@@ -132,7 +132,7 @@ def load(connection: sqlite3.Connection, identity: Identity) -> IdentityRow:
     return row
 
 
-def modules_of(connection: sqlite3.Connection, device: DeviceId) -> list[IdentityRow]:
+def modules_of(connection: Transaction, device: DeviceId) -> list[IdentityRow]:
     """The modules of a device by name."""
     sql = (
         f"SELECT device, module, {COLUMNS} FROM identities WHERE device = ? AND module <> '' ORDER BY module"
@@ -140,13 +140,13 @@ def modules_of(connection: sqlite3.Connection, device: DeviceId) -> list[Identit
     return [_row(row) for row in connection.execute(sql, (str(device),))]
 
 
-def devices(connection: sqlite3.Connection, top: int) -> list[IdentityRow]:
+def devices(connection: Transaction, top: int) -> list[IdentityRow]:
     """The first ``top`` devices by name."""
     sql = f"SELECT device, module, {COLUMNS} FROM identities WHERE module = '' ORDER BY device LIMIT ?"
     return [_row(row) for row in connection.execute(sql, (top,))]
 
 
-def in_scope(connection: sqlite3.Connection, scope: str) -> list[IdentityRow]:
+def in_scope(connection: Transaction, scope: str) -> list[IdentityRow]:
     """The devices whose scope, or one of whose parents', this is."""
     # Only our own column names are put into the text.
     sql = (
@@ -156,7 +156,7 @@ def in_scope(connection: sqlite3.Connection, scope: str) -> list[IdentityRow]:
     return [_row(row) for row in connection.execute(sql, (scope,))]
 
 
-def create(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
+def create(connection: Transaction, row: IdentityRow, now: str) -> None:
     """Add an identity together with its empty twin."""
     # A client of an earlier identity of this name may have subscribed while it was being deleted.
     connection.execute("DELETE FROM subscriptions WHERE device = ? AND module = ?", key(row.identity))
@@ -168,7 +168,7 @@ def create(connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
     twin_rows.create(connection, row.identity, now)
 
 
-def save(connection: sqlite3.Connection, row: IdentityRow) -> None:
+def save(connection: Transaction, row: IdentityRow) -> None:
     """Write back an identity that is registered."""
     assignments = ", ".join(f"{name} = ?" for name in NAMES)
     connection.execute(
@@ -177,7 +177,7 @@ def save(connection: sqlite3.Connection, row: IdentityRow) -> None:
     )
 
 
-def delete(connection: sqlite3.Connection, identity: Identity) -> None:
+def delete(connection: Transaction, identity: Identity) -> None:
     """Remove an identity, twin and subscriptions with it; a device takes its modules along."""
     device, module = key(identity)
     for table in ("subscriptions", "twins", "identities"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from skerry.errors import NotFound
+from skerry.store.storage import Transaction
 
 Json = dict[str, Any]
 _COLUMNS = "id, type, status, document, created, starts, started, ended, reason"
@@ -31,19 +31,19 @@ class Job:
     reason: str | None = None
 
 
-def insert(connection: sqlite3.Connection, job: Job) -> None:
+def insert(connection: Transaction, job: Job) -> None:
     values = (job.id, job.type, job.status, json.dumps(job.document), job.created, job.starts)
     connection.execute(
         "INSERT INTO jobs (id, type, status, document, created, starts) VALUES (?, ?, ?, ?, ?, ?)", values
     )
 
 
-def find(connection: sqlite3.Connection, job: str) -> Job | None:
+def find(connection: Transaction, job: str) -> Job | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job,)).fetchone()
     return None if row is None else _job(row)
 
 
-def load(connection: sqlite3.Connection, job: str) -> Job:
+def load(connection: Transaction, job: str) -> Job:
     """The job; raises NotFound."""
     found = find(connection, job)
     if found is None:
@@ -52,7 +52,7 @@ def load(connection: sqlite3.Connection, job: str) -> Job:
 
 
 def listed(
-    connection: sqlite3.Connection, job_type: str | None, status: str | None, after: str, limit: int
+    connection: Transaction, job_type: str | None, status: str | None, after: str, limit: int
 ) -> list[Job]:
     """Jobs by id, of one type and status where given."""
     sql = (
@@ -62,13 +62,13 @@ def listed(
     return [_job(row) for row in connection.execute(sql, (after, job_type, status, limit))]
 
 
-def unfinished(connection: sqlite3.Connection) -> list[Job]:
+def unfinished(connection: Transaction) -> list[Job]:
     """Jobs that are to run or run, the one that is due first."""
     sql = f"SELECT {_COLUMNS} FROM jobs WHERE ended IS NULL ORDER BY starts, id"
     return [_job(row) for row in connection.execute(sql)]
 
 
-def start(connection: sqlite3.Connection, job: str, devices: Sequence[str], now: str) -> None:
+def start(connection: Transaction, job: str, devices: Sequence[str], now: str) -> None:
     """The job runs, over these devices."""
     connection.execute("UPDATE jobs SET status = 'running', started = ? WHERE id = ?", (now, job))
     connection.executemany(
@@ -77,9 +77,7 @@ def start(connection: sqlite3.Connection, job: str, devices: Sequence[str], now:
     )
 
 
-def finish(
-    connection: sqlite3.Connection, job: str, status: str, now: str, reason: str | None = None
-) -> None:
+def finish(connection: Transaction, job: str, status: str, now: str, reason: str | None = None) -> None:
     """The job ends; parts that have not are what it is: cancelled or failed."""
     part = CANCELLED if status == "cancelled" else FAILED
     connection.execute(
@@ -91,19 +89,19 @@ def finish(
     connection.execute(sql, (status, now, reason, job))
 
 
-def waiting(connection: sqlite3.Connection, job: str, limit: int) -> list[str]:
+def waiting(connection: Transaction, job: str, limit: int) -> list[str]:
     """The next devices of a job by name."""
     sql = "SELECT device FROM device_jobs WHERE job = ? AND status = ? ORDER BY device LIMIT ?"
     return [device for (device,) in connection.execute(sql, (job, WAITING, limit))]
 
 
-def interrupted(connection: sqlite3.Connection, job: str) -> list[str]:
+def interrupted(connection: Transaction, job: str) -> list[str]:
     """The devices whose part was under way when the hub stopped."""
     sql = "SELECT device FROM device_jobs WHERE job = ? AND status = ? ORDER BY device"
     return [device for (device,) in connection.execute(sql, (job, RUNNING))]
 
 
-def begin_part(connection: sqlite3.Connection, job: str, device: str, now: str) -> bool:
+def begin_part(connection: Transaction, job: str, device: str, now: str) -> bool:
     """Whether the part was still waiting; it runs then."""
     sql = (
         "UPDATE device_jobs SET status = ?, started = ?, updated = ?"
@@ -113,7 +111,7 @@ def begin_part(connection: sqlite3.Connection, job: str, device: str, now: str) 
 
 
 def end_part(
-    connection: sqlite3.Connection, job: str, device: str, status: str, outcome: Json | None, now: str
+    connection: Transaction, job: str, device: str, status: str, outcome: Json | None, now: str
 ) -> None:
     """A part ended, or waits again."""
     sql = (
@@ -125,7 +123,7 @@ def end_part(
     connection.execute(sql, (status, ended, now, text, job, device, RUNNING))
 
 
-def statistics(connection: sqlite3.Connection, job: str) -> Json:
+def statistics(connection: Transaction, job: str) -> Json:
     """The progress of a job."""
     sql = "SELECT status, count(*) FROM device_jobs WHERE job = ? GROUP BY status"
     counts = dict(connection.execute(sql, (job,)).fetchall())
@@ -138,7 +136,7 @@ def statistics(connection: sqlite3.Connection, job: str) -> Json:
     }
 
 
-def device_job(connection: sqlite3.Connection, job: str, device: str) -> Json:
+def device_job(connection: Transaction, job: str, device: str) -> Json:
     """One device's part as ``FROM devices.jobs`` shows it."""
     sql = (
         "SELECT j.type, d.status, j.created, d.started, d.ended, d.updated, d.outcome FROM device_jobs AS d"
@@ -160,7 +158,7 @@ def device_job(connection: sqlite3.Connection, job: str, device: str) -> Json:
     }
 
 
-def job_json(connection: sqlite3.Connection, job: Job) -> Json:
+def job_json(connection: Transaction, job: Job) -> Json:
     """The JobResponse of the service API (contract §4.7)."""
     asked = job.document
     return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from skerry.hub.journal import Journal
 from skerry.hub.methods import Methods
 from skerry.hub.queries import Queries
 from skerry.hub.twins import Twins
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Jobs:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         queries: Queries,
         twins: Twins,
         methods: Methods,
@@ -61,7 +60,7 @@ class Jobs:
         status = "scheduled" if starts > now else "queued"
         job = Job(request.id, request.type, status, request.document, iso(now), iso(starts))
 
-        def work(connection: sqlite3.Connection) -> Json:
+        def work(connection: Transaction) -> Json:
             if job_rows.find(connection, job.id) is not None:
                 raise AlreadyExists(f"there is a job {job.id!r} already", hint="choose another id", id=job.id)
             if len(job_rows.unfinished(connection)) >= UNFINISHED_MAX:
@@ -91,7 +90,7 @@ class Jobs:
             )
         limit = min(max(size, 1), PAGE_MAX)
 
-        def work(connection: sqlite3.Connection) -> list[Json]:
+        def work(connection: Transaction) -> list[Json]:
             jobs = job_rows.listed(connection, job_type, status, after or "", limit + 1)
             return [job_rows.job_json(connection, job) for job in jobs]
 
@@ -102,7 +101,7 @@ class Jobs:
         """Let no further device begin; what runs on a device is not undone. Raises NotFound."""
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> Json:
+        def work(connection: Transaction) -> Json:
             job = job_rows.load(connection, job_id)
             if job.ended is None:
                 job_rows.finish(connection, job_id, "cancelled", now)
@@ -142,7 +141,7 @@ class Jobs:
         now = iso(self._clock.now())
         unknown = {"error": "the hub stopped during the call; whether the device acted on it is not known"}
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             for job in job_rows.unfinished(connection):
                 status, outcome = (FAILED, unknown) if job.type == METHOD else (WAITING, None)
                 for device in job_rows.interrupted(connection, job.id):

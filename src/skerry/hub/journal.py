@@ -5,7 +5,6 @@ Two readers: the audit log of who changed what, and the event log, which gets it
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from skerry.hub.actor import actor
 from skerry.hub.audit_rows import Entry
 from skerry.hub.identity_rows import IdentityRow
 from skerry.hub.owners import Presence
+from skerry.store.storage import Transaction
 
 # How much of what changed is named in an entry of the audit log.
 DETAIL_CHARS_MAX = 500
@@ -61,7 +61,7 @@ class Journal:
 
     def acted(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         action: str,
         target: str,
         *,
@@ -74,19 +74,19 @@ class Journal:
         text = detail if len(detail) <= DETAIL_CHARS_MAX else detail[:DETAIL_CHARS_MAX] + "…"
         audit_rows.insert(connection, Entry(now, who.who, who.origin, action, target, before, after, text))
 
-    def created(self, connection: sqlite3.Connection, row: IdentityRow) -> None:
+    def created(self, connection: Transaction, row: IdentityRow) -> None:
         """An identity and its twin were made."""
         kind = _kind(row.identity)
         self.acted(connection, f"{kind}.create", row.identity.client_id, after=row.etag)
         self._lifecycle(connection, f"create{kind.capitalize()}Identity", row)
 
-    def deleted(self, connection: sqlite3.Connection, row: IdentityRow) -> None:
+    def deleted(self, connection: Transaction, row: IdentityRow) -> None:
         """An identity is about to be removed."""
         kind = _kind(row.identity)
         self.acted(connection, f"{kind}.delete", row.identity.client_id, before=row.etag)
         self._lifecycle(connection, f"delete{kind.capitalize()}Identity", row)
 
-    def updated(self, connection: sqlite3.Connection, old: IdentityRow, new: IdentityRow) -> None:
+    def updated(self, connection: Transaction, old: IdentityRow, new: IdentityRow) -> None:
         """An identity was changed."""
         changed = [name for name in _COMPARED if getattr(old, name) != getattr(new, name)]
         self.acted(
@@ -100,7 +100,7 @@ class Journal:
 
     def twin_patched(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         identity: Identity,
         old: Twin,
         new: Twin,
@@ -112,7 +112,7 @@ class Journal:
         self._twin_acted(connection, "twin.update", identity, old, new, patch)
         self._event(connection, Source.TWIN, "updateTwin", identity, lambda: twin_updated(new, patch))
 
-    def twin_replaced(self, connection: sqlite3.Connection, identity: Identity, old: Twin, new: Twin) -> None:
+    def twin_replaced(self, connection: Transaction, identity: Identity, old: Twin, new: Twin) -> None:
         """A service replaced tags and desired properties."""
         patch = {
             "tags": difference(old.tags, new.tags),
@@ -121,14 +121,12 @@ class Journal:
         self._twin_acted(connection, "twin.replace", identity, old, new, patch)
         self._event(connection, Source.TWIN, "replaceTwin", identity, lambda: twin_replaced(new))
 
-    def reported(
-        self, connection: sqlite3.Connection, identity: Identity, twin: Twin, patch: Document
-    ) -> None:
+    def reported(self, connection: Transaction, identity: Identity, twin: Twin, patch: Document) -> None:
         """An identity reported; it is no change by somebody, so it is not audited."""
         body = {"reported": patch}
         self._event(connection, Source.TWIN, "updateTwin", identity, lambda: twin_updated(twin, body))
 
-    def presence(self, connection: sqlite3.Connection, identity: Identity, presence: Presence) -> None:
+    def presence(self, connection: Transaction, identity: Identity, presence: Presence) -> None:
         """A connection began or ended."""
         word = "Connected" if presence.connected else "Disconnected"
         self._event(
@@ -139,7 +137,7 @@ class Journal:
             lambda: connection_changed(outbox_rows.next_number(connection)),
         )
 
-    def _lifecycle(self, connection: sqlite3.Connection, operation: str, row: IdentityRow) -> None:
+    def _lifecycle(self, connection: Transaction, operation: str, row: IdentityRow) -> None:
         identity = row.identity
         self._event(
             connection,
@@ -151,7 +149,7 @@ class Journal:
 
     def _twin_acted(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         action: str,
         identity: Identity,
         old: Twin,
@@ -164,7 +162,7 @@ class Journal:
 
     def _event(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         source: Source,
         operation: str,
         identity: Identity,

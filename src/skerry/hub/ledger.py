@@ -9,14 +9,13 @@ is trimmed, so that storing a message costs nothing more.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skerry.contract.chain import EPOCH_PROPERTY, SEQUENCE_PROPERTY, link_of
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.hub.account import Account
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 # Rows of the log folded in one transaction, so that devices do not wait for it.
 FOLD_ROWS = 2_000
@@ -38,7 +37,7 @@ class Entry:
 class Ledger:
     """The accounts of all senders, durable; it reads the telemetry log they are about."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Storage) -> None:
         self._database = database
 
     async def fold(self) -> None:
@@ -52,7 +51,7 @@ class Ledger:
         return await self._database.read(lambda connection: list(_entries(connection, device)))
 
 
-def _fold(connection: sqlite3.Connection) -> int:
+def _fold(connection: Transaction) -> int:
     (position,) = connection.execute("SELECT sequence FROM ledger_position").fetchone()
     rows = connection.execute(
         "SELECT sequence, device, module, properties, system, body FROM telemetry"
@@ -96,14 +95,14 @@ def _numbered(epoch: object, number: object) -> bool:
 _COLUMNS = "highest, received, duplicates, reordered, given_up, missing, proven, altered, ends"
 
 
-def _load(connection: sqlite3.Connection, key: tuple[str, str, str]) -> Account:
+def _load(connection: Transaction, key: tuple[str, str, str]) -> Account:
     # Only our own column names are put into the text.
     sql = f"SELECT {_COLUMNS} FROM ledger WHERE device = ? AND module = ? AND epoch = ?"
     row = connection.execute(sql, key).fetchone()
     return Account() if row is None else _account(row)
 
 
-def _save(connection: sqlite3.Connection, key: tuple[str, str, str], sequence: int, account: Account) -> None:
+def _save(connection: Transaction, key: tuple[str, str, str], sequence: int, account: Account) -> None:
     connection.execute(
         f"INSERT OR REPLACE INTO ledger (device, module, epoch, {_COLUMNS}, last_sequence)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -128,7 +127,7 @@ def _save(connection: sqlite3.Connection, key: tuple[str, str, str], sequence: i
     )
 
 
-def _entries(connection: sqlite3.Connection, device: str | None) -> Iterator[Entry]:
+def _entries(connection: Transaction, device: str | None) -> Iterator[Entry]:
     sql = (
         f"SELECT device, module, epoch, {_COLUMNS} FROM ledger WHERE device = coalesce(?, device)"
         " ORDER BY device, module, last_sequence"

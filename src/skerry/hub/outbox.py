@@ -11,7 +11,7 @@ from skerry.hub import outbox_rows
 from skerry.hub.changes import Changes
 from skerry.hub.journal import Journal
 from skerry.hub.telemetry import Telemetry
-from skerry.store.database import Database
+from skerry.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Outbox:
     """The event log remembers the number of the last event it took, so a crash in between repeats none."""
 
     def __init__(
-        self, database: Database, telemetry: Telemetry, journal: Journal, changes: Changes, clock: Clock
+        self, database: Storage, telemetry: Telemetry, journal: Journal, changes: Changes, clock: Clock
     ) -> None:
         self._database = database
         self._telemetry = telemetry

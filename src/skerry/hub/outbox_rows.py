@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 
 from skerry.contract.message import Message
 from skerry.contract.names import Identity
 from skerry.hub.subscriptions import key
+from skerry.store.storage import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Waiting:
     columns: tuple[str, str, str, str, str, bytes]
 
 
-def insert(connection: sqlite3.Connection, identity: Identity, now: str, message: Message) -> None:
+def insert(connection: Transaction, identity: Identity, now: str, message: Message) -> None:
     """Put an event behind those that wait."""
     connection.execute(
         "INSERT INTO outbox (enqueued, device, module, properties, system, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -33,13 +33,13 @@ def insert(connection: sqlite3.Connection, identity: Identity, now: str, message
     )
 
 
-def next_number(connection: sqlite3.Connection) -> int:
+def next_number(connection: Transaction) -> int:
     """The number that the next event gets; never given twice."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
     return 1 + (int(row[0]) if row else 0)
 
 
-def number_after(connection: sqlite3.Connection, known: int) -> None:
+def number_after(connection: Transaction, known: int) -> None:
     """Give the next event a number above ``known``."""
     if next_number(connection) > known:
         return
@@ -47,7 +47,7 @@ def number_after(connection: sqlite3.Connection, known: int) -> None:
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", (known,))
 
 
-def oldest(connection: sqlite3.Connection, limit: int) -> list[Waiting]:
+def oldest(connection: Transaction, limit: int) -> list[Waiting]:
     """Events in order."""
     rows = connection.execute(
         "SELECT sequence, enqueued, device, module, properties, system, body FROM outbox"
@@ -57,6 +57,6 @@ def oldest(connection: sqlite3.Connection, limit: int) -> list[Waiting]:
     return [Waiting(number, (*columns,)) for number, *columns in rows]
 
 
-def drop(connection: sqlite3.Connection, through: int) -> None:
+def drop(connection: Transaction, through: int) -> None:
     """Forget events up to this number."""
     connection.execute("DELETE FROM outbox WHERE sequence <= ?", (through,))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skerry.hub.fresh import fresh_key
+from skerry.store.storage import Transaction
 
 
 class Right(enum.Enum):
@@ -41,7 +41,7 @@ class Policy:
     rights: frozenset[Right]
 
 
-def create_missing(connection: sqlite3.Connection) -> None:
+def create_missing(connection: Transaction) -> None:
     """Give every built-in policy that has no keys yet a fresh pair."""
     for name in BUILT_IN:
         connection.execute(
@@ -49,7 +49,7 @@ def create_missing(connection: sqlite3.Connection) -> None:
         )
 
 
-def load(connection: sqlite3.Connection) -> dict[str, Policy]:
+def load(connection: Transaction) -> dict[str, Policy]:
     """The policies of this hub by name."""
     rows = connection.execute("SELECT name, primary_key, secondary_key FROM policies")
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from skerry.hub.registration_rows import Registration
 from skerry.hub.registry import Registry
 from skerry.hub.twins import Twins
 from skerry.service.certificate_chain import common_name, read_chain, thumbprints
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Provisioning:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         registry: Registry,
         twins: Twins,
         authorities: CaCertificates,
@@ -276,7 +275,7 @@ class Provisioning:
         except NotFound:
             return None
 
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _read(self, work: Callable[[Transaction], T]) -> T:
         return self._database.read_now(work)
 
 
@@ -330,6 +329,6 @@ def _check_free(enrollment: Enrollment, existing: DeviceRecord, proof: Proof) ->
         )
 
 
-def _id_scope(connection: sqlite3.Connection) -> str:
+def _id_scope(connection: Transaction) -> str:
     (scope,) = connection.execute("SELECT value FROM about WHERE key = 'id_scope'").fetchone()
     return str(scope)

@@ -7,7 +7,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,9 @@ from skerry.hub.job_rows import device_job
 from skerry.hub.owners import Owners
 from skerry.hub.query_columns import KEYS, ONLINE, ONLINE_JOIN, ONLINE_MEMBERS, ROWS, SOURCES, places
 from skerry.hub.query_groups import group_rows, group_statement
-from skerry.hub.query_sql import Compiler, Parameter, Sql, register
+from skerry.hub.query_sql import Compiler, Parameter, Sql
 from skerry.hub.twin_documents import Presences
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 Json = dict[str, Any]
 
@@ -55,7 +54,7 @@ class _Position:
 class Queries:
     """Each page is one consistent snapshot; a change between pages never shifts the rows of the next."""
 
-    def __init__(self, database: Database, owners: Owners) -> None:
+    def __init__(self, database: Storage, owners: Owners) -> None:
         self._database = database
         self._owners = owners
 
@@ -94,7 +93,7 @@ class Queries:
         """The devices or modules a query is about, by name."""
         presences = self._owners.presences()
 
-        def work(connection: sqlite3.Connection) -> list[Identity]:
+        def work(connection: Transaction) -> list[Identity]:
             statement = _keys_statement(query, presences, query.top or -1, None)
             return [_identity(*row) for row in _fetch(connection, statement)]
 
@@ -131,7 +130,7 @@ def _foreign_token() -> InvalidInput:
 
 
 def _read_rows(
-    connection: sqlite3.Connection, query: Query, presences: Presences, limit: int, position: _Position
+    connection: Transaction, query: Query, presences: Presences, limit: int, position: _Position
 ) -> tuple[list[Json], tuple[str, str] | None]:
     # One row more tells whether there is another page.
     keys = _fetch(connection, _keys_statement(query, presences, limit + 1, position.after))
@@ -141,7 +140,7 @@ def _read_rows(
 
 
 def _document(
-    connection: sqlite3.Connection, collection: Collection, row: Sequence[Any], presences: Presences
+    connection: Transaction, collection: Collection, row: Sequence[Any], presences: Presences
 ) -> Json:
     if collection is Collection.JOBS:
         return device_job(connection, *row)
@@ -149,13 +148,13 @@ def _document(
 
 
 def _read_groups(
-    connection: sqlite3.Connection, query: Query, presences: Presences, limit: int, position: _Position
+    connection: Transaction, query: Query, presences: Presences, limit: int, position: _Position
 ) -> tuple[list[Json], tuple[str, str] | None]:
     rows = _fetch(connection, _groups_statement(query, presences, limit + 1, position.given))
     return group_rows(query, rows[:limit]), ("", "") if len(rows) > limit else None
 
 
-def _count(connection: sqlite3.Connection, query: Query, presences: Presences) -> int:
+def _count(connection: Transaction, query: Query, presences: Presences) -> int:
     if query.aggregates:
         rows = group_rows(query, _fetch(connection, _groups_statement(query, presences, -1, 0)))
         match query.projections:
@@ -209,8 +208,7 @@ def _all_paths(query: Query) -> list[Path]:
     return [*found, *query.groups, *(p.path for p in query.projections if p.path)]
 
 
-def _fetch(connection: sqlite3.Connection, statement: Sql) -> list[Any]:
-    register(connection)
+def _fetch(connection: Transaction, statement: Sql) -> list[Any]:
     return connection.execute(statement.text, statement.parameters).fetchall()
 
 

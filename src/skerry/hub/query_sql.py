@@ -8,8 +8,6 @@ themselves.
 
 from __future__ import annotations
 
-import math
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -90,17 +88,6 @@ class Nowhere:
 Place = JsonPlace | TextPlace | NumberPlace | BoolPlace | ObjectPlace | Nowhere
 Places = Callable[[Path], Place]
 NULL = Sql("NULL")
-
-
-def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the one function SQLite may lack: the remainder of doubles."""
-    connection.create_function("skerry_fmod", 2, _fmod, deterministic=True)
-
-
-def _fmod(left: float | None, right: float | None) -> float | None:
-    if left is None or right is None or right == 0 or math.isinf(left):
-        return None
-    return math.fmod(left, right)
 
 
 def join(template: str, *pieces: Sql) -> Sql:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
 from skerry.errors import NotFound
 from skerry.hub.fresh import fresh_etag, fresh_operation
+from skerry.store.storage import Transaction
 
 _COLUMNS = (
     "id, enrollment_group, operation, device, status, substatus, error_code, error_message,"
@@ -51,12 +51,12 @@ class Registration:
         return {name: value for name, value in state.items() if value is not None}
 
 
-def find(connection: sqlite3.Connection, name: str) -> Registration | None:
+def find(connection: Transaction, name: str) -> Registration | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM registrations WHERE id = ?", (name,)).fetchone()
     return None if row is None else _registration(row)
 
 
-def load(connection: sqlite3.Connection, name: str) -> Registration:
+def load(connection: Transaction, name: str) -> Registration:
     """The registration; raises NotFound."""
     found = find(connection, name)
     if found is None:
@@ -64,13 +64,13 @@ def load(connection: sqlite3.Connection, name: str) -> Registration:
     return found
 
 
-def of_group(connection: sqlite3.Connection, group: str, *, after: str, limit: int) -> list[Registration]:
+def of_group(connection: Transaction, group: str, *, after: str, limit: int) -> list[Registration]:
     """A group's registrations by id, those behind ``after``."""
     sql = f"SELECT {_COLUMNS} FROM registrations WHERE enrollment_group = ? AND id > ? ORDER BY id LIMIT ?"
     return [_registration(row) for row in connection.execute(sql, (group, after, limit))]
 
 
-def save(connection: sqlite3.Connection, one: Registration) -> None:
+def save(connection: Transaction, one: Registration) -> None:
     """Create or replace."""
     connection.execute(
         f"INSERT OR REPLACE INTO registrations ({_COLUMNS}) VALUES ({_MARKS})",
@@ -90,7 +90,7 @@ def save(connection: sqlite3.Connection, one: Registration) -> None:
     )
 
 
-def delete(connection: sqlite3.Connection, name: str) -> None:
+def delete(connection: Transaction, name: str) -> None:
     connection.execute("DELETE FROM registrations WHERE id = ?", (name,))
 
 

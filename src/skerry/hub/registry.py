@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,7 @@ from skerry.hub.identity_rows import Admission, IdentityRow
 from skerry.hub.journal import Journal
 from skerry.hub.owners import Owners, Presence
 from skerry.hub.subscriptions import key
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Registry:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         owners: Owners,
         clock: Clock,
         changes: Changes,
@@ -129,7 +128,7 @@ class Registry:
                 f"{identity.module} belongs to the edge device", hint="delete the device instead"
             )
 
-        def work(connection: sqlite3.Connection) -> list[Identity]:
+        def work(connection: Transaction) -> list[Identity]:
             row = identity_rows.load(connection, identity)
             _check_etag(row, if_match)
             gone = [row]
@@ -152,7 +151,7 @@ class Registry:
     def is_child(self, device: DeviceId, of: DeviceId) -> bool:
         """Whether a device is in the scope of an edge device."""
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Transaction) -> bool:
             child = identity_rows.find(connection, Identity(device))
             edge = identity_rows.find(connection, Identity(of))
             if child is None or edge is None or not edge.device_scope:
@@ -164,7 +163,7 @@ class Registry:
     async def children(self, of: DeviceId) -> list[DeviceRecord]:
         """The devices in the scope of an edge device. Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> list[DeviceRecord]:
+        def work(connection: Transaction) -> list[DeviceRecord]:
             scope = identity_rows.load(connection, Identity(of)).device_scope
             rows = identity_rows.in_scope(connection, scope) if scope else []
             records = [row.record() for row in rows if row.identity.device != of]
@@ -178,7 +177,7 @@ class Registry:
             "UPDATE identities SET connection_updated = ?, last_activity = ? WHERE device = ? AND module = ?"
         )
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             for identity, presence in moves:
                 values = (presence.updated, presence.last_activity, *key(identity))
                 if connection.execute(sql, values).rowcount:
@@ -210,7 +209,7 @@ class Registry:
         if_match: str | None,
         now: str,
     ) -> None:
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Transaction) -> bool:
             if if_match is not None:
                 old = identity_rows.load(connection, identity)
                 _check_etag(old, if_match)
@@ -237,7 +236,7 @@ class Registry:
         self._changes.tell(identity)
         log.info("%s %s", "created" if if_match is None else "updated", identity.client_id)
 
-    def _ensure_system_modules(self, connection: sqlite3.Connection, row: IdentityRow, now: str) -> None:
+    def _ensure_system_modules(self, connection: Transaction, row: IdentityRow, now: str) -> None:
         if not row.iot_edge:
             return
         for name in (AGENT_MODULE, HUB_MODULE):
@@ -316,7 +315,7 @@ def _check_etag(row: IdentityRow, if_match: str | None) -> None:
         )
 
 
-def _check_room(connection: sqlite3.Connection, identity: Identity, modules_max: int) -> None:
+def _check_room(connection: Transaction, identity: Identity, modules_max: int) -> None:
     if identity.module is None:
         return
     identity_rows.load(connection, Identity(identity.device))

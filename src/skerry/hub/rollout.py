@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +22,7 @@ from skerry.hub.journal import Journal
 from skerry.hub.owners import Owners
 from skerry.hub.rollout_plan import Decision, describe, plan
 from skerry.hub.twins import DesiredChange, Twins, patched
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Rollout:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         owners: Owners,
         deployments: Deployments,
         twins: Twins,
@@ -85,7 +84,7 @@ class Rollout:
         """What a configuration would change, device by device, before it is there. Raises InvalidInput."""
         wanted, presences = parse_configuration(document, name), self._owners.presences()
 
-        def work(connection: sqlite3.Connection) -> list[Json]:
+        def work(connection: Transaction) -> list[Json]:
             known = configuration_rows.listed(connection)
             now, old = iso(self._clock.now()), configuration_rows.find(connection, name)
             new = updated(old, wanted, now, "") if old else replace(wanted, created=now)
@@ -108,7 +107,7 @@ class Rollout:
         self._wake.set()
 
     async def _everyone(self) -> list[Identity]:
-        def work(connection: sqlite3.Connection) -> tuple[list[Configuration], list[Identity]]:
+        def work(connection: Transaction) -> tuple[list[Configuration], list[Identity]]:
             known = configuration_rows.listed(connection)
             return known, _identities(connection, known)
 
@@ -119,7 +118,7 @@ class Rollout:
     async def _settle(self, batch: Sequence[Identity]) -> None:
         known, presences = self._configurations, self._owners.presences()
 
-        def work(connection: sqlite3.Connection) -> list[Identity]:
+        def work(connection: Transaction) -> list[Identity]:
             decisions = [plan(connection, identity, known, presences) for identity in batch]
             return [decision.identity for decision in decisions if decision and decision.changed]
 
@@ -130,7 +129,7 @@ class Rollout:
         now, presences = iso(self._clock.now()), self._owners.presences()
 
         def work(
-            connection: sqlite3.Connection,
+            connection: Transaction,
         ) -> tuple[Decision, list[DesiredChange], list[Identity]] | None:
             decision = plan(connection, identity, known, presences)
             return None if decision is None else (decision, *self._carry_out(connection, decision, now))
@@ -155,7 +154,7 @@ class Rollout:
         )
 
     def _carry_out(
-        self, connection: sqlite3.Connection, decision: Decision, now: str
+        self, connection: Transaction, decision: Decision, now: str
     ) -> tuple[list[DesiredChange], list[Identity]]:
         changes: list[DesiredChange] = []
         removed: list[Identity] = []
@@ -177,7 +176,7 @@ class Rollout:
         return changes, removed
 
 
-def _identities(connection: sqlite3.Connection, configurations: Sequence[Configuration]) -> list[Identity]:
+def _identities(connection: Transaction, configurations: Sequence[Configuration]) -> list[Identity]:
     """All devices; modules too when a configuration is for modules, or once was."""
     found = [row.identity for row in identity_rows.devices(connection, -1)]
     kinds = {configuration.kind for configuration in configurations}

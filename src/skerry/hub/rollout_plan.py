@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from skerry.contract.twin import difference, validate_patch
 from skerry.errors import InvalidInput
 from skerry.hub import configuration_rows, identity_rows, twin_documents, twin_rows
 from skerry.hub.twin_documents import Presences
+from skerry.store.storage import Transaction
 
 Json = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Decision:
 
 
 def plan(
-    connection: sqlite3.Connection,
+    connection: Transaction,
     identity: Identity,
     configurations: Sequence[Configuration],
     presences: Presences,
@@ -87,7 +87,7 @@ def plan(
     )
 
 
-def describe(connection: sqlite3.Connection, decision: Decision) -> Json:
+def describe(connection: Transaction, decision: Decision) -> Json:
     """The decision for people: states before and after, and the patch to each module's desired properties."""
     known = configuration_rows.states(connection, decision.holder)
     names = sorted({*known, *decision.statuses})
@@ -103,7 +103,7 @@ def describe(connection: sqlite3.Connection, decision: Decision) -> Json:
     return {**said, "problem": decision.problem} if decision.problem else said
 
 
-def _changes(connection: sqlite3.Connection, decision: Decision) -> Json:
+def _changes(connection: Transaction, decision: Decision) -> Json:
     if decision.content is None:
         return {}
     device = decision.identity.device

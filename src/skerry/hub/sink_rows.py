@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from skerry.contract.sink import Sink, parse_sink
+from skerry.store.storage import Transaction
 
 # Beyond this the oldest dead letters of a sink go; the count says how many there were.
 DEAD_LETTERS_MAX = 10_000
@@ -30,18 +30,18 @@ class StoredSink:
 _COLUMNS = "name, document, position, delivered, dead, last_error, created, etag"
 
 
-def find(connection: sqlite3.Connection, name: str) -> StoredSink | None:
+def find(connection: Transaction, name: str) -> StoredSink | None:
     """A sink by name."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM sinks WHERE name = ?", (name,)).fetchone()
     return None if row is None else _stored(row)
 
 
-def listed(connection: sqlite3.Connection) -> list[StoredSink]:
+def listed(connection: Transaction) -> list[StoredSink]:
     """All by name."""
     return [_stored(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM sinks ORDER BY name")]
 
 
-def insert(connection: sqlite3.Connection, sink: Sink, position: int, now: str, etag: str) -> None:
+def insert(connection: Transaction, sink: Sink, position: int, now: str, etag: str) -> None:
     """Add a sink that begins after an event."""
     document = json.dumps(sink.document(secret=True))
     connection.execute(
@@ -50,31 +50,31 @@ def insert(connection: sqlite3.Connection, sink: Sink, position: int, now: str, 
     )
 
 
-def update(connection: sqlite3.Connection, sink: Sink, etag: str) -> None:
+def update(connection: Transaction, sink: Sink, etag: str) -> None:
     """Change a sink; it stays where it is."""
     document = json.dumps(sink.document(secret=True))
     sql = "UPDATE sinks SET document = ?, etag = ?, last_error = '' WHERE name = ?"
     connection.execute(sql, (document, etag, sink.name))
 
 
-def delete(connection: sqlite3.Connection, name: str) -> None:
+def delete(connection: Transaction, name: str) -> None:
     """Remove a sink, its dead letters with it."""
     connection.execute("DELETE FROM sinks WHERE name = ?", (name,))
 
 
-def advance(connection: sqlite3.Connection, name: str, position: int, delivered: int) -> None:
+def advance(connection: Transaction, name: str, position: int, delivered: int) -> None:
     """These events are delivered, or were not for this sink."""
     sql = "UPDATE sinks SET position = ?, delivered = delivered + ?, last_error = '' WHERE name = ?"
     connection.execute(sql, (position, delivered, name))
 
 
-def failed(connection: sqlite3.Connection, name: str, reason: str) -> None:
+def failed(connection: Transaction, name: str, reason: str) -> None:
     """Remember why the last attempt failed."""
     connection.execute("UPDATE sinks SET last_error = ? WHERE name = ?", (reason, name))
 
 
 def give_up(
-    connection: sqlite3.Connection,
+    connection: Transaction,
     name: str,
     events: Sequence[tuple[int, str]],
     attempts: int,
@@ -99,7 +99,7 @@ def give_up(
     )
 
 
-def dead_letters(connection: sqlite3.Connection, name: str, after: int, limit: int) -> list[dict[str, Any]]:
+def dead_letters(connection: Transaction, name: str, after: int, limit: int) -> list[dict[str, Any]]:
     """Dead letters in order after the one numbered ``after``."""
     rows = connection.execute(
         "SELECT number, sequence, time, attempts, reason, event FROM dead_letters"
@@ -119,7 +119,7 @@ def dead_letters(connection: sqlite3.Connection, name: str, after: int, limit: i
     ]
 
 
-def drop_dead_letters(connection: sqlite3.Connection, name: str, through: int) -> int:
+def drop_dead_letters(connection: Transaction, name: str, through: int) -> int:
     """Forget dead letters up to a number; how many."""
     sql = "DELETE FROM dead_letters WHERE sink = ? AND number <= ?"
     return connection.execute(sql, (name, through)).rowcount

@@ -17,7 +17,7 @@ from skerry.hub.event_json import body_json
 from skerry.hub.telemetry import Event, Filter, Telemetry
 from skerry.service.lifecycle import Backoff
 from skerry.service.tls import client_context
-from skerry.store.database import Database
+from skerry.store.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class SinkWorker:
     """``run`` ends when its sink is gone."""
 
     def __init__(
-        self, database: Database, telemetry: Telemetry, hub_name: str, name: str, clock: Clock
+        self, database: Storage, telemetry: Telemetry, hub_name: str, name: str, clock: Clock
     ) -> None:
         self._database = database
         self._telemetry = telemetry

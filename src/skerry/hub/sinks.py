@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from typing import Any
 
 from skerry.clock import Clock, iso
@@ -17,7 +16,7 @@ from skerry.hub.sink_rows import StoredSink
 from skerry.hub.sink_worker import SinkWorker
 from skerry.hub.telemetry import Telemetry
 from skerry.service.tls import client_context
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ class Sinks:
     """The sinks of one hub; each has a worker of its own while the hub runs."""
 
     def __init__(
-        self, database: Database, telemetry: Telemetry, audit: Audit, hub_name: str, clock: Clock
+        self, database: Storage, telemetry: Telemetry, audit: Audit, hub_name: str, clock: Clock
     ) -> None:
         self._database = database
         self._audit = audit
@@ -53,7 +52,7 @@ class Sinks:
         begin = await self._telemetry.newest() if after is None else after
         now, etag = iso(self._clock.now()), fresh_etag()
 
-        def work(connection: sqlite3.Connection) -> str:
+        def work(connection: Transaction) -> str:
             if if_match is not None:
                 old = _load(connection, name)
                 _check(old, if_match)
@@ -85,7 +84,7 @@ class Sinks:
     async def delete(self, name: str, if_match: str | None) -> None:
         """Remove a sink with its dead letters; raises NotFound, PreconditionFailed."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             _check(_load(connection, name), if_match)
             sink_rows.delete(connection, name)
 
@@ -97,7 +96,7 @@ class Sinks:
     async def dead_letters(self, name: str, after: int = 0) -> list[dict[str, Any]]:
         """Events that could not be delivered, with the reason; raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+        def work(connection: Transaction) -> list[dict[str, Any]]:
             _load(connection, name)
             return sink_rows.dead_letters(connection, name, after, PAGE_MAX)
 
@@ -106,7 +105,7 @@ class Sinks:
     async def drop_dead_letters(self, name: str, through: int) -> int:
         """Forget those up to a number; how many. Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Transaction) -> int:
             _load(connection, name)
             return sink_rows.drop_dead_letters(connection, name, through)
 
@@ -142,7 +141,7 @@ class Sinks:
                 await self._clock.sleep(AFTER_ERROR_S)
 
 
-def _load(connection: sqlite3.Connection, name: str) -> StoredSink:
+def _load(connection: Transaction, name: str) -> StoredSink:
     stored = sink_rows.find(connection, name)
     if stored is None:
         raise NotFound(f"there is no sink {name[:60]!r}", field="name")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 from skerry.contract.names import Identity
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 
 class Subscriptions:
     """Filters and granted QoS per identity, kept across restarts of device and hub."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Storage) -> None:
         self._database = database
 
     def load(self, identity: Identity) -> Mapping[str, int]:
@@ -26,7 +25,7 @@ class Subscriptions:
         """Replace them; durable when it returns."""
         rows = [(*key(identity), topic_filter, qos) for topic_filter, qos in subscriptions.items()]
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             connection.execute("DELETE FROM subscriptions WHERE device = ? AND module = ?", key(identity))
             connection.executemany("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", rows)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,7 @@ from skerry.contract.message import Message
 from skerry.contract.names import DeviceId, Identity, ModuleId
 from skerry.errors import StorageFull
 from skerry.hub.ledger import Ledger
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ EVERYTHING = Filter()
 class Telemetry:
     """The log of one hub. ``append`` returns when the message survives a power loss."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Storage, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._arrived = asyncio.Event()
@@ -112,7 +111,7 @@ class Telemetry:
     async def take_over(self, numbered: Sequence[tuple[int, tuple[object, ...]]]) -> None:
         """Store events of the hub by their numbers, ascending; one that is known already is left out."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Transaction) -> int:
             (known,) = connection.execute("SELECT number FROM taken_over").fetchone()
             new = [(number, row) for number, row in numbered if number > known]
             for _, row in new:
@@ -195,7 +194,7 @@ class Telemetry:
             await self._clock.sleep(TRIM_EVERY_S)
 
 
-def _insert(connection: sqlite3.Connection, row: tuple[object, ...]) -> int:
+def _insert(connection: Transaction, row: tuple[object, ...]) -> int:
     sql = (
         "INSERT INTO telemetry (enqueued, device, module, properties, system, body) VALUES (?, ?, ?, ?, ?, ?)"
     )
@@ -204,7 +203,7 @@ def _insert(connection: sqlite3.Connection, row: tuple[object, ...]) -> int:
     return sequence
 
 
-def _page(connection: sqlite3.Connection, after: int, limit: int, only: Filter) -> list[Event]:
+def _page(connection: Transaction, after: int, limit: int, only: Filter) -> list[Event]:
     where, values = only.where()
     # The terms are column names of ours; every value is a parameter.
     sql = (
@@ -221,19 +220,19 @@ def _event(row: tuple[int, str, str, str, str, str, bytes]) -> Event:
     return Event(sequence, enqueued, sender, message)
 
 
-def _newest(connection: sqlite3.Connection) -> int:
+def _newest(connection: Transaction) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'telemetry'").fetchone()
     return int(row[0]) if row else 0
 
 
-def _bounds(connection: sqlite3.Connection) -> Bounds:
+def _bounds(connection: Transaction) -> Bounds:
     last = _newest(connection)
     (first,) = connection.execute("SELECT min(sequence) FROM telemetry").fetchone()
     row = connection.execute("SELECT enqueued FROM telemetry WHERE sequence = ?", (last,)).fetchone()
     return Bounds(last + 1 if first is None else first, last, row[0] if row else None)
 
 
-def _before_time(connection: sqlite3.Connection, moment: str) -> int:
+def _before_time(connection: Transaction, moment: str) -> int:
     low, high = _bounds(connection).first - 1, _newest(connection)
     while low < high:
         middle = (low + high + 1) // 2
@@ -244,7 +243,7 @@ def _before_time(connection: sqlite3.Connection, moment: str) -> int:
     return low
 
 
-def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> int:
+def _trim(connection: Transaction, oldest: str, keep_messages: int) -> int:
     # Only the front of the log is looked at: the writer must not read it all while devices wait.
     sql = (
         "DELETE FROM telemetry WHERE sequence IN (SELECT sequence FROM"
@@ -254,7 +253,7 @@ def _trim(connection: sqlite3.Connection, oldest: str, keep_messages: int) -> in
     return connection.execute(sql, (TRIM_ROWS, oldest, keep_messages)).rowcount
 
 
-def _trim_bytes(connection: sqlite3.Connection, keep_bytes: int) -> int:
+def _trim_bytes(connection: Transaction, keep_bytes: int) -> int:
     """Drop the oldest until the pages in use fit; the file keeps its length, and they are used again."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]

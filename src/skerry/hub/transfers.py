@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from skerry.hub.audit import Audit
 from skerry.hub.bulk import Bulk
 from skerry.hub.fresh import fresh_lock
 from skerry.service.tls import client_context
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class Job:
 class Transfers:
     """Jobs live as long as the process: one that a stop interrupts is asked for again."""
 
-    def __init__(self, database: Database, bulk: Bulk, audit: Audit, clock: Clock) -> None:
+    def __init__(self, database: Storage, bulk: Bulk, audit: Audit, clock: Clock) -> None:
         self._database = database
         self._bulk = bulk
         self._audit = audit
@@ -184,7 +183,7 @@ class Transfers:
         return errors
 
 
-def _exported(connection: sqlite3.Connection, after: Key, *, with_keys: bool) -> Iterator[tuple[Key, bytes]]:
+def _exported(connection: Transaction, after: Key, *, with_keys: bool) -> Iterator[tuple[Key, bytes]]:
     """Devices, each before its modules."""
     sql = (
         "SELECT device, module FROM identities WHERE (device, module) > (?, ?)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from skerry.hub import command_rows, identity_rows, twin_rows
 from skerry.hub.identity_rows import IdentityRow
 from skerry.hub.owners import Presence
 from skerry.hub.subscriptions import key
+from skerry.store.storage import Transaction
 
 Json = dict[str, Any]
 Presences = Mapping[Identity, Presence]
@@ -48,7 +48,7 @@ class StoredTwin:
         )
 
 
-def load(connection: sqlite3.Connection, identity: Identity) -> StoredTwin:
+def load(connection: Transaction, identity: Identity) -> StoredTwin:
     """All of one twin inside a transaction; raises NotFound."""
     row = identity_rows.load(connection, identity)
     states = connection.execute(STATES_SQL.format("?", "?"), key(identity)).fetchone()

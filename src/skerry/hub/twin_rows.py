@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 
 from skerry.contract.names import Identity
 from skerry.contract.twin import Section, Twin, empty_section
 from skerry.errors import NotFound
 from skerry.hub.fresh import fresh_etag
 from skerry.hub.subscriptions import key
+from skerry.store.storage import Transaction
 
 COLUMNS = (
     "tags, desired, desired_metadata, desired_version, reported, reported_metadata, reported_version,"
@@ -17,7 +17,7 @@ COLUMNS = (
 )
 
 
-def create(connection: sqlite3.Connection, identity: Identity, now: str) -> Twin:
+def create(connection: Transaction, identity: Identity, now: str) -> Twin:
     """The first twin of a new identity: both sections empty at version 1 (contract §4.3)."""
     twin = Twin(
         tags={}, desired=empty_section(now), reported=empty_section(now), version=1, etag=fresh_etag()
@@ -29,7 +29,7 @@ def create(connection: sqlite3.Connection, identity: Identity, now: str) -> Twin
     return twin
 
 
-def load(connection: sqlite3.Connection, identity: Identity) -> Twin:
+def load(connection: Transaction, identity: Identity) -> Twin:
     """The identity's twin; raises NotFound."""
     # The columns are a constant of ours.
     sql = f"SELECT {COLUMNS} FROM twins WHERE device = ? AND module = ?"
@@ -50,7 +50,7 @@ def load(connection: sqlite3.Connection, identity: Identity) -> Twin:
     )
 
 
-def save(connection: sqlite3.Connection, identity: Identity, twin: Twin) -> None:
+def save(connection: Transaction, identity: Identity, twin: Twin) -> None:
     """Write back a twin that ``load`` gave in this transaction."""
     assignments = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
     connection.execute(

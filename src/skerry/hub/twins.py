@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +28,7 @@ from skerry.hub.etags import matches
 from skerry.hub.fresh import fresh_etag
 from skerry.hub.journal import Journal
 from skerry.hub.owners import Owners
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class Twins:
 
     def __init__(
         self,
-        database: Database,
+        database: Storage,
         owners: Owners,
         clock: Clock,
         changes: Changes,
@@ -106,7 +105,7 @@ class Twins:
         validate_patch(patch)
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Transaction) -> int:
             twin = twin_rows.load(connection, identity)
             reported = _bounded("properties.reported", patch_section(twin.reported, patch, now))
             changed = replace(twin, reported=reported)
@@ -140,11 +139,11 @@ class Twins:
         identity: Identity,
         if_match: str | None,
         rule: Callable[[Twin, str], tuple[Twin, DesiredChange | None]],
-        note: Callable[[sqlite3.Connection, Twin, Twin], None],
+        note: Callable[[Transaction, Twin, Twin], None],
     ) -> Twin:
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> tuple[Twin, DesiredChange | None]:
+        def work(connection: Transaction) -> tuple[Twin, DesiredChange | None]:
             twin = twin_rows.load(connection, identity)
             if if_match is not None and not matches(if_match, twin.etag):
                 raise PreconditionFailed(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skerry.contract.file_upload import BlobName
 from skerry.contract.names import DeviceId
 from skerry.errors import InvalidInput, NotFound
+from skerry.store.storage import Transaction
 
 _BLOB_COLUMNS = "name, correlation, digest, bytes, md5, content_type, etag, modified"
 
@@ -38,7 +38,7 @@ class Blob:
     modified: str
 
 
-def insert(connection: sqlite3.Connection, upload: Upload) -> None:
+def insert(connection: Transaction, upload: Upload) -> None:
     """Remember a new upload."""
     connection.execute(
         "INSERT INTO uploads (correlation, device, blob, host, signature, expires) VALUES (?, ?, ?, ?, ?, ?)",
@@ -53,13 +53,13 @@ def insert(connection: sqlite3.Connection, upload: Upload) -> None:
     )
 
 
-def open_count(connection: sqlite3.Connection, device: DeviceId) -> int:
+def open_count(connection: Transaction, device: DeviceId) -> int:
     """How many uploads of a device are under way."""
     (count,) = connection.execute("SELECT count(*) FROM uploads WHERE device = ?", (str(device),)).fetchone()
     return int(count)
 
 
-def load(connection: sqlite3.Connection, device: DeviceId, correlation: str) -> Upload:
+def load(connection: Transaction, device: DeviceId, correlation: str) -> Upload:
     """An upload that is under way; raises NotFound."""
     sql = "SELECT correlation, device, blob, host, signature, expires FROM uploads WHERE correlation = ?"
     row = connection.execute(sql, (correlation,)).fetchone()
@@ -72,7 +72,7 @@ def load(connection: sqlite3.Connection, device: DeviceId, correlation: str) -> 
     return _upload(row)
 
 
-def by_blob(connection: sqlite3.Connection, blob: BlobName) -> list[Upload]:
+def by_blob(connection: Transaction, blob: BlobName) -> list[Upload]:
     """The uploads under way to a blob."""
     sql = (
         "SELECT correlation, device, blob, host, signature, expires FROM uploads"
@@ -81,17 +81,17 @@ def by_blob(connection: sqlite3.Connection, blob: BlobName) -> list[Upload]:
     return [_upload(row) for row in connection.execute(sql, (blob.name, str(blob.device)))]
 
 
-def end(connection: sqlite3.Connection, correlation: str) -> None:
+def end(connection: Transaction, correlation: str) -> None:
     """An upload is over; blocks that were never committed go."""
     connection.execute("DELETE FROM uploads WHERE correlation = ?", (correlation,))
 
 
-def drop_expired(connection: sqlite3.Connection, now: str) -> int:
+def drop_expired(connection: Transaction, now: str) -> int:
     """End the uploads past their time; how many."""
     return connection.execute("DELETE FROM uploads WHERE expires <= ?", (now,)).rowcount
 
 
-def save_blob(connection: sqlite3.Connection, blob: Blob) -> None:
+def save_blob(connection: Transaction, blob: Blob) -> None:
     """Put a blob, over an older one of its name; the upload must still be under way (NotFound)."""
     known = connection.execute("SELECT 1 FROM uploads WHERE correlation = ?", (blob.correlation,))
     if known.fetchone() is None:
@@ -112,13 +112,13 @@ def save_blob(connection: sqlite3.Connection, blob: Blob) -> None:
     connection.execute("DELETE FROM blocks WHERE correlation = ?", (blob.correlation,))
 
 
-def find_blob(connection: sqlite3.Connection, name: str) -> Blob | None:
+def find_blob(connection: Transaction, name: str) -> Blob | None:
     """A blob by its whole name."""
     row = connection.execute(f"SELECT {_BLOB_COLUMNS} FROM blobs WHERE name = ?", (name,)).fetchone()
     return None if row is None else Blob(*row)
 
 
-def blobs(connection: sqlite3.Connection, device: str | None, after: str, limit: int) -> list[Blob]:
+def blobs(connection: Transaction, device: str | None, after: str, limit: int) -> list[Blob]:
     """Blobs by name after ``after``, of one device or all."""
     sql = f"SELECT {_BLOB_COLUMNS} FROM blobs WHERE name > ? AND name < ? ORDER BY name LIMIT ?"
     # "0" is the character after "/".
@@ -126,25 +126,25 @@ def blobs(connection: sqlite3.Connection, device: str | None, after: str, limit:
     return [Blob(*row) for row in connection.execute(sql, (max(after, first), last, limit))]
 
 
-def delete_blob(connection: sqlite3.Connection, name: str) -> bool:
+def delete_blob(connection: Transaction, name: str) -> bool:
     """Whether there was one to delete."""
     return connection.execute("DELETE FROM blobs WHERE name = ?", (name,)).rowcount > 0
 
 
-def save_block(connection: sqlite3.Connection, correlation: str, block: str, digest: str, size: int) -> None:
+def save_block(connection: Transaction, correlation: str, block: str, digest: str, size: int) -> None:
     """Stage a part of a blob, over an older one of its id."""
     connection.execute(
         "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", (correlation, block, digest, size)
     )
 
 
-def block_count(connection: sqlite3.Connection, correlation: str) -> int:
+def block_count(connection: Transaction, correlation: str) -> int:
     """How many parts are staged."""
     sql = "SELECT count(*) FROM blocks WHERE correlation = ?"
     return int(connection.execute(sql, (correlation,)).fetchone()[0])
 
 
-def blocks(connection: sqlite3.Connection, correlation: str, wanted: Sequence[str]) -> list[str]:
+def blocks(connection: Transaction, correlation: str, wanted: Sequence[str]) -> list[str]:
     """The digests of these parts in this order; raises InvalidInput for one that is not staged."""
     sql = "SELECT block, digest FROM blocks WHERE correlation = ?"
     staged = dict(connection.execute(sql, (correlation,)).fetchall())
@@ -158,20 +158,20 @@ def blocks(connection: sqlite3.Connection, correlation: str, wanted: Sequence[st
     return [staged[block] for block in wanted]
 
 
-def used_bytes(connection: sqlite3.Connection) -> int:
+def used_bytes(connection: Transaction) -> int:
     """What blobs and staged parts take up."""
     sql = "SELECT (SELECT coalesce(sum(bytes), 0) FROM blobs) + (SELECT coalesce(sum(bytes), 0) FROM blocks)"
     return int(connection.execute(sql).fetchone()[0])
 
 
-def digests(connection: sqlite3.Connection) -> set[str]:
+def digests(connection: Transaction) -> set[str]:
     """Every content that something refers to."""
     return {
         digest for (digest,) in connection.execute("SELECT digest FROM blobs UNION SELECT digest FROM blocks")
     }
 
 
-def refers(connection: sqlite3.Connection, digest: str) -> bool:
+def refers(connection: Transaction, digest: str) -> bool:
     """Whether something refers to this content."""
     sql = (
         "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1)"

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import sqlite3
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,7 +32,7 @@ from skerry.hub.fresh import fresh_etag, fresh_key, fresh_lock
 from skerry.hub.journal import Journal
 from skerry.hub.upload_rows import Blob, Upload
 from skerry.store.blobs import READ_BYTES, UNFINISHED, Blobs
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class Uploads:
     """
 
     def __init__(
-        self, database: Database, folder: Path, journal: Journal, clock: Clock, store_bytes_max: int
+        self, database: Storage, folder: Path, journal: Journal, clock: Clock, store_bytes_max: int
     ) -> None:
         self._database = database
         self._journal = journal
@@ -76,7 +75,7 @@ class Uploads:
         now = self._clock.now()
         expires = iso(now + TTL)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             rows.drop_expired(connection, iso(now))
             identity_rows.load(connection, Identity(blob.device))
             if rows.open_count(connection, blob.device) >= OPEN_MAX:
@@ -104,7 +103,7 @@ class Uploads:
         """
         now = self._clock.now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             upload = rows.load(connection, device, outcome.correlation)
             blob = rows.find_blob(connection, str(upload.blob))
             written = blob is not None and blob.correlation == upload.correlation
@@ -164,7 +163,7 @@ class Uploads:
         with self._keeping():
             digest, size, found = await self._store(content, md5)
 
-            def work(connection: sqlite3.Connection) -> None:
+            def work(connection: Transaction) -> None:
                 if rows.block_count(connection, upload.correlation) >= BLOCKS_MAX:
                     raise NotAllowed(f"{BLOCKS_MAX} blocks are staged", code_name="BlockCountExceedsLimit")
                 rows.load(connection, upload.blob.device, upload.correlation)
@@ -208,7 +207,7 @@ class Uploads:
     async def delete(self, blob: BlobName) -> None:
         """Remove a blob; raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             if not rows.delete_blob(connection, str(blob)):
                 raise NotFound(f"there is no blob {blob}", code_name="BlobNotFound")
             self._journal.acted(connection, "upload.delete", str(blob))

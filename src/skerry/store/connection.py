@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -35,12 +36,24 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+        add_functions(connection)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         connection.close()
         raise translate(error, path) from error
     return connection
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the one function SQLite may lack: the remainder of doubles."""
+    connection.create_function("skerry_fmod", 2, _fmod, deterministic=True)
+
+
+def _fmod(left: float | None, right: float | None) -> float | None:
+    if left is None or right is None or right == 0 or math.isinf(left):
+        return None
+    return math.fmod(left, right)
 
 
 def create_file(path: Path) -> None:

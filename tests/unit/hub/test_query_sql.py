@@ -16,7 +16,8 @@ from skerry.contract.query_expression import Path, Query
 from skerry.contract.query_syntax import CONDITIONS_MAX, NESTING_MAX, OPERATORS_MAX, REMAINDERS_MAX
 from skerry.contract.query_values import evaluate
 from skerry.hub.query_groups import group_rows, group_statement
-from skerry.hub.query_sql import Compiler, JsonPlace, Place, register
+from skerry.hub.query_sql import Compiler, JsonPlace, Place
+from skerry.store.connection import add_functions
 from tests.unit.contract.queries import CONDITIONS, DOCUMENTS, grouped
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ def places(path: Path) -> Place:
 def connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as opened:
         opened.execute("CREATE TABLE docs (n INTEGER PRIMARY KEY, doc TEXT NOT NULL)")
-        register(opened)
+        add_functions(opened)
         yield opened
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from skerry.clock import Clock, iso
 from skerry.hub.containers.refusals import manifest_unknown, name_unknown, part_unknown
 from skerry.oci.digest import Digest
 from skerry.oci.parts import Parts
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ _COLUMNS = "repository, digest, media_type, size, artifact_type, annotations"
 class Catalog:
     """Rows only; the bytes are ``Blobs``'. Changes are durable when a verb returns."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Storage, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
@@ -59,7 +58,7 @@ class Catalog:
     async def unlink(self, repository: str, digest: Digest) -> bool:
         """Take a blob from a repository; False when a manifest there needs it."""
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Transaction) -> bool:
             needed = connection.execute(
                 "SELECT 1 FROM parts WHERE repository = ? AND digest = ?", (repository, digest)
             ).fetchone()
@@ -77,7 +76,7 @@ class Catalog:
         """Record a manifest, whole or not at all. InvalidInput when it names what is not there."""
         now = iso(self._clock.now())
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             _require_parts(connection, repository, parts)
             connection.execute(
                 "INSERT INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -103,7 +102,7 @@ class Catalog:
         query = f"SELECT {_COLUMNS} FROM manifests WHERE repository = ? AND digest = "
         by_tag = "(SELECT digest FROM tags WHERE repository = ? AND tag = ?)"
 
-        def work(connection: sqlite3.Connection) -> tuple[object, ...] | None:
+        def work(connection: Transaction) -> tuple[object, ...] | None:
             if ":" in reference:
                 row = connection.execute(query + "?", (repository, reference)).fetchone()
             else:
@@ -148,7 +147,7 @@ class Catalog:
         query = "SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
         known = "SELECT 1 FROM manifests WHERE repository = ? LIMIT 1"
 
-        def work(connection: sqlite3.Connection) -> list[str] | None:
+        def work(connection: Transaction) -> list[str] | None:
             if connection.execute(known, (repository,)).fetchone() is None:
                 return None
             return [tag for (tag,) in connection.execute(query, (repository, after, count))]
@@ -164,7 +163,7 @@ class Catalog:
         return await self._database.read(lambda c: [name for (name,) in c.execute(query, (after, count))])
 
 
-def _require_parts(connection: sqlite3.Connection, repository: str, parts: Parts) -> None:
+def _require_parts(connection: Transaction, repository: str, parts: Parts) -> None:
     for table, wanted in (
         ("links", parts.blobs),
         ("manifests", tuple(child.descriptor for child in parts.children)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +11,7 @@ from functools import partial
 
 from skerry.clock import Clock, iso
 from skerry.hub.containers.containers import Containers
-from skerry.store.database import Database
+from skerry.store.storage import Storage, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ async def collect(
     return Collected(removed, blobs, size)
 
 
-async def _drop_untagged(database: Database, before: str, kept: frozenset[str]) -> int:
+async def _drop_untagged(database: Storage, before: str, kept: frozenset[str]) -> int:
     removed = 0
     while True:
         rows = await database.read(
@@ -88,11 +87,11 @@ async def _drop_untagged(database: Database, before: str, kept: frozenset[str]) 
         removed += len(gone)
 
 
-def _delete_manifests(connection: sqlite3.Connection, gone: list[tuple[str, str]]) -> None:
+def _delete_manifests(connection: Transaction, gone: list[tuple[str, str]]) -> None:
     connection.executemany("DELETE FROM manifests WHERE repository = ? AND digest = ?", gone)
 
 
-def _drop_links(connection: sqlite3.Connection, before: str, kept: Collection[str]) -> None:
+def _drop_links(connection: Transaction, before: str, kept: Collection[str]) -> None:
     rows = connection.execute(f"SELECT repository, digest {_UNUSED_LINKS}", (before,)).fetchall()
     connection.executemany(
         "DELETE FROM links WHERE repository = ? AND digest = ?",
@@ -100,7 +99,7 @@ def _drop_links(connection: sqlite3.Connection, before: str, kept: Collection[st
     )
 
 
-def _named(connection: sqlite3.Connection) -> set[str]:
+def _named(connection: Transaction) -> set[str]:
     query = "SELECT digest FROM links UNION SELECT digest FROM manifests"
     return {digest for (digest,) in connection.execute(query)}
 
