@@ -7,7 +7,9 @@ import base64
 import hashlib
 import hmac
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,7 +108,9 @@ class _Site:
 @asynccontextmanager
 async def _site(work: Path) -> AsyncIterator[_Site]:
     authority = Authority.create("benchmark", SystemClock())
-    trusted, socket = work / "authority", work / "workload.sock"
+    # A socket's path has 108 bytes (unix(7)); where results are written may be further down than that.
+    short = Path(tempfile.mkdtemp(prefix="skerry-"))
+    trusted, socket = work / "authority", short / "workload.sock"
     os.makedirs(trusted, exist_ok=True)
     authority.save(trusted)
     api = await HttpServer.start(_workload(authority.root_pem), unix_path=socket, websockets="none")
@@ -120,6 +124,7 @@ async def _site(work: Path) -> AsyncIterator[_Site]:
                     await client.stop()
     finally:
         await api.close()
+        shutil.rmtree(short)
 
 
 def _workload(root_pem: str) -> Starlette:
