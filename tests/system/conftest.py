@@ -1,6 +1,8 @@
 """Every engine, opened again and again over the same state."""
 
+import json
 import os
+import resource
 import subprocess
 import threading
 import uuid
@@ -18,15 +20,22 @@ from skerry.edge.engine.registries import Registries
 from tests.support.engines import IMAGE, SCRIPT, Open
 from tests.support.shell_image import write_shell_image
 
+LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+LIMIT = 4096
+
+
+def _allowed(kind: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return LIMIT if hard == resource.RLIM_INFINITY else min(LIMIT, hard)
+
 
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Podman service of this test run."""
     folder = tmp_path_factory.mktemp("podman")
     # Podman asks for the kernel's largest limits, which not every machine's root may give.
-    (folder / "containers.conf").write_text(
-        '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
-    )
+    limits = [f"{name}={_allowed(kind)}:{_allowed(kind)}" for name, kind in LIMITS.items()]
+    (folder / "containers.conf").write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
     socket = folder / "podman.sock"
     service = subprocess.Popen(
         ["podman", "system", "service", "--time=0", f"unix://{socket}"],
