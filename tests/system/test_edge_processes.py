@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from skerry.clock import SystemClock
+from skerry.edge.engine.process import ProcessEngine
 from skerry.edge.main import run
 from tests.support.edge import Device, agent_desired
 from tests.support.ports import free_ports
@@ -26,6 +28,17 @@ while true; do
     sleep 0.2
 done
 """
+
+
+@pytest.fixture(autouse=True)
+async def _no_module_stays(tmp_path: Path) -> AsyncIterator[None]:
+    """Modules outlive the runtime, which is right for a device; not for the machine of a test."""
+    yield
+    state = tmp_path / "d" / "engine"
+    engine = ProcessEngine(state_dir=state, images_dir=tmp_path, bwrap=None, clock=SystemClock())
+    for module in await engine.observe():
+        await engine.remove(module.name)
+    await engine.close()
 
 
 @contextlib.asynccontextmanager
